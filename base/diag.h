@@ -1,6 +1,6 @@
 /* Diagnostics: a mistake told at its place, all of them at once.
  *
- *     .penstock.yml:14:12: error: stage "score" needs "trian", which is no stage; did you mean "train"?
+ *     .penstock.yml:14:13: error: stage "score" needs "trian", which is no stage; did you mean "train"?
  *        14 |     needs: [trian]
  *           |             ^~~~~
  */
@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct diag_list, diag_list_free);
 /* Copies everything. */
 void diag_add(struct diag_list *list, const struct diag *diag);
 size_t diag_count(const struct diag_list *list);
-size_t diag_errors(const struct diag_list *list);
+size_t diag_errors(const struct diag_list *list); /* the dropped ones too */
 const struct diag *diag_at(const struct diag_list *list, size_t i); /* sorted by file, line, column */
 
 /* Text with source line and caret; `source` may be NULL (no excerpt). */

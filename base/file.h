@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 /* Reads a whole regular file of at most max_bytes; *ret_text is NUL-terminated and owned by the caller; ret_len may be NULL.
- * Errors: NOT_FOUND, TOO_LARGE, IO. */
+ * Errors: NOT_FOUND, TOO_LARGE, INVALID (a directory, a device), IO. */
 int file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_len, struct error **err) must_check;
 
 /* Writes aside, fsyncs, renames, fsyncs the directory. */
@@ -20,7 +20,7 @@ int fd_write_all(int fd, const void *bytes, size_t len, struct error **err) must
 int dir_sync(const char *path, struct error **err) must_check;
 int dir_make(const char *path, mode_t mode, struct error **err) must_check;   /* with parents; an existing directory is fine */
 int tree_remove(const char *path, struct error **err) must_check;             /* never follows symbolic links; absent is fine */
-/* Copies a file's contents and its executable bit, by reflink where the file system can. */
+/* Copies a file's contents and its executable bit, by reflink where the file system can. INVALID if `from` is a symbolic link. */
 int file_copy(const char *from, const char *to, struct error **err) must_check;
 bool path_exists(const char *path);
 

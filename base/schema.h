@@ -4,8 +4,8 @@
  *     static const struct schema_field health_fields[] = {
  *             {"path", &schema_string, .doc = "HTTP path that answers 2xx when ready", .fallback = "/healthz"},
  *             {"within", &schema_duration, .doc = "give up after this long", .fallback = "30s"},
- *             {NULL}};
- *     const struct schema health_schema = {SCHEMA_STRUCT, .fields = health_fields};
+ *             {.name = NULL}};
+ *     const struct schema health_schema = {.type = SCHEMA_STRUCT, .fields = health_fields};
  */
 #ifndef BASE_SCHEMA_H
 #define BASE_SCHEMA_H
@@ -23,12 +23,12 @@ enum schema_type {
 	SCHEMA_NUMBER,
 	SCHEMA_DURATION, /* a bare number is an error: units are needed */
 	SCHEMA_SIZE,
-	SCHEMA_FRACTION, /* "5%" or 0.05 */
+	SCHEMA_FRACTION, /* "5%" or 0.05; 0 to 1 unless has_min or has_max say otherwise */
 	SCHEMA_ENUM,     /* choices */
 	SCHEMA_LIST,     /* of item; a lone scalar stands for a list of one if scalar_is_list */
-	SCHEMA_MAP,      /* free keys (checked as key), values as item */
-	SCHEMA_STRUCT,   /* fields */
-	SCHEMA_EITHER,   /* by the node's form: scalar, list or mapping, each a schema or NULL */
+	SCHEMA_MAP,      /* free keys (checked as key), values as item; nothing at all (`env:`) is an empty mapping */
+	SCHEMA_STRUCT,   /* fields; nothing at all (`push:`) is an empty mapping */
+	SCHEMA_EITHER,   /* by the node's form: scalar, list or mapping, each a schema or NULL; nothing at all counts as a mapping */
 };
 
 struct schema;
