@@ -172,9 +172,9 @@ static void released_schemas_are_upgraded(void **state)
 	for (int version = 1; version <= 1; version++) {
 		cleanup_free char *dump = xasprintf("%s/schema-v%d.sql", TEST_DATA, version), *text = NULL, *path = path_join(fixture->dir, "old.db");
 		assert_ok(file_read(dump, 1 << 20, &text, NULL, &err), err);
-		const char *argv[] = {"sqlite3", path, text, NULL};
+		const char *argv[] = {"sqlite3", path, NULL};
 		struct child_result result;
-		assert_ok(child_run(&(struct child_spec){.argv = argv}, &result, &err), err);
+		assert_ok(child_run(&(struct child_spec){.argv = argv, .input = text, .input_len = strlen(text)}, &result, &err), err);
 		assert_ok(child_expect_success(&result, "sqlite3", &err), err);
 		child_result_done(&result);
 		struct db *db = NULL;
