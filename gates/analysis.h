@@ -20,7 +20,9 @@ struct arm_counts {
 	uint64_t latency_buckets[24]; /* completed by latency: bucket i counts < latency_edge_ms(i) and >= the edge before; the last is open */
 };
 double latency_edge_ms(size_t i);                                   /* 1, 1.5, 2, 3, 5, 7, 10, 15 ... */
-double latency_quantile_ms(const struct arm_counts *counts, double q); /* upper edge of the bucket; NAN without data */
+                                                                    /* the last is INFINITY */
+/* Upper edge of the quantile's bucket (of the open one its lower edge, so that the value is always finite); NAN without data. */
+double latency_quantile_ms(const struct arm_counts *counts, double q);
 
 struct analysis_block {
 	struct arm_counts stable, candidate;
@@ -48,7 +50,8 @@ struct metric_verdict {
 	bool informational;
 	double stable, candidate; /* estimates over the whole rollout (rate, or milliseconds); NAN without data */
 	double margin;            /* as in the spec */
-	double log_e_worse, log_threshold_worse; /* natural logs; Holm threshold over the deciding metrics */
+	double log_e_worse, log_threshold_worse; /* natural logs, the largest e-value so far (worse stays worse); Holm threshold over the
+	                                            deciding metrics */
 	double log_e_fine, log_threshold_fine;   /* of this step */
 	uint64_t n_stable, n_candidate;
 };
@@ -72,6 +75,8 @@ int analysis_from_json(const struct rollout_spec *spec, const json_t *json, stru
 
 /* A new step begins: safety starts afresh, harm goes on. */
 void analysis_step(struct analysis *analysis, unsigned step);
+/* Whether the source of the counts answers. While it does not, what is undecided is PROVIDER_ERROR; evidence already there stays. */
+void analysis_provider(struct analysis *analysis, bool answers);
 /* Empty blocks are harmless. Absurd ones (errors > completed) are INVALID and change nothing. */
 int analysis_add(struct analysis *analysis, const struct analysis_block *block, struct error **err) must_check;
 void analysis_verdict(const struct analysis *analysis, struct analysis_verdict *ret);
