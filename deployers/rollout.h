@@ -1,4 +1,19 @@
-/* The rollout machine: a pure function from what is known to what should be true next. No I/O, no clock, no memory but the struct. */
+/* The rollout machine: a pure function from what is known to what should be true next. No I/O, no clock, no memory but the struct.
+ *
+ * What it keeps, whatever the target, the analysis and people do (tests/unit/deployers/rollout_model_test.c):
+ *   - an arm's weight is raised only while that arm is seen ready; what is not known is not changed;
+ *   - an arm's copies are given up only after its weight was read back as 0;
+ *   - with a stable release there is always an arm with weight;
+ *   - it comes to a final state, or `waits_for` names what it waits for.
+ *
+ *     rollout_start(id, has_stable, now, &r);
+ *     r.generation = generation_of_the_target;
+ *     for (;;) {                                  // at each observation, command, or wake_at_ms
+ *             rollout_next(&r, &input, &out);
+ *             r = out.next;                       // stored before out.desired is applied
+ *     }
+ *
+ * A paused rollout still goes back on harm: a pause stops the clock, it does not switch off safety (docs/rollouts.md). */
 #ifndef DEPLOYERS_ROLLOUT_H
 #define DEPLOYERS_ROLLOUT_H
 
@@ -27,6 +42,9 @@ bool rollout_is_final(enum rollout_state state);
 
 enum rollout_command { ROLLOUT_NONE, ROLLOUT_PROMOTE /* skip the rest of the steps */, ROLLOUT_ROLLBACK, ROLLOUT_PAUSE, ROLLOUT_RESUME };
 
+/* What an arm was last asked to be. */
+struct rollout_arm { unsigned replicas; uint32_t weight_ppm; };
+
 /* Everything that is remembered; plain, stored as JSON in the rollout's row. */
 struct rollout {
 	int64_t id;
@@ -34,11 +52,18 @@ struct rollout {
 	enum rollout_state paused_from; /* while PAUSED */
 	unsigned step;                  /* index into spec.steps_ppm while STEPPING */
 	int64_t state_since_ms, step_since_ms, promoted_at_ms;
-	int64_t paused_ms;              /* time spent paused in this step, not counted against hold */
+	int64_t paused_ms;              /* time spent paused since step_since_ms, not counted against hold, keep_old and deadlines */
 	bool has_stable;                /* false: first release */
 	uint64_t generation;
 	char reason[256];               /* of the last transition, for people and the table */
-	char decided_by[32];            /* "analysis", "operator", "health", "policy", "" */
+	char decided_by[32];            /* "analysis", "operator", "health", "policy", "time", "target" (it failed us), "" */
+	struct rollout_arm stable, candidate; /* as last desired */
+	bool exposed;                   /* the candidate was ever given weight */
+	bool step_confirmed;            /* the weight of this step was read back once: its clock runs */
+	bool skip_waiting;              /* PROMOTE: no steps once ready; while KEEPING_OLD: no more keeping */
+	int64_t unready_since_ms;       /* since when the candidate lacks a copy; 0: it does not */
+	char waits_for[256];            /* what has to happen before it goes on, for people; "" when final */
+	bool held;                      /* it will not go on by itself: a person, or the surroundings, must act */
 };
 json_t *rollout_to_json(const struct rollout *rollout);
 int rollout_from_json(const json_t *json, struct rollout *ret, struct error **err) must_check;
@@ -51,6 +76,10 @@ struct rollout_input {
 	const struct analysis_verdict *verdict; /* NULL outside STEPPING or without analysis */
 	enum rollout_command command;
 	int64_t now_ms;
+	unsigned stable_replicas;       /* of the live release; 0: as many as the candidate's */
+	const char *command_by;         /* who asked, for the reason; NULL: "a person" */
+	const char *trouble;            /* the target's last error, or NULL; makes the reason of a missed deadline */
+	bool trouble_is_final;          /* trying again will not help */
 };
 struct rollout_output {
 	struct rollout next;
@@ -60,6 +89,7 @@ struct rollout_output {
 	int64_t wake_at_ms;             /* call again no later than this; INT64_MAX: only when something happens */
 	const char *refused;            /* why a command cannot be obeyed now, or NULL; static */
 };
+/* The caller then sets ret->generation to the target's. */
 void rollout_start(int64_t id, bool has_stable, int64_t now_ms, struct rollout *ret);
 void rollout_next(const struct rollout *rollout, const struct rollout_input *input, struct rollout_output *ret);
 #endif

@@ -1,0 +1,56 @@
+/* The rollout machine's inside: one turn of it, shared by rollout*.c and strategy_*.c. */
+#ifndef DEPLOYERS_ROLLOUT_PRIV_H
+#define DEPLOYERS_ROLLOUT_PRIV_H
+
+#include "deployers/rollout.h"
+
+#define ALL_PPM 1000000u
+
+/* One call of rollout_next(). */
+struct turn {
+	const struct rollout *now;        /* what was remembered; `now` also holds what was last desired */
+	const struct rollout_input *in;
+	struct rollout_output *out;
+	struct rollout *next;             /* &out->next */
+	bool known;                       /* the target answered and its router is well */
+	bool applied;                     /* ... and all of what we last desired was read back */
+	struct arm_status stable, candidate; /* zero when absent or not known */
+	unsigned stable_replicas;         /* what the stable arm should have */
+	bool same_image;                  /* the candidate is what is live already */
+};
+
+/* What a strategy decides; everything else is the same for all of them. */
+struct strategy_ops {
+	const char *name;
+	const char *doc;
+	void (*ready)(struct turn *turn); /* all of the candidate's copies are ready: where to begin */
+	void (*step)(struct turn *turn);  /* STEPPING, the weight is confirmed, nothing is wrong: stay, go on or go back */
+};
+extern const struct strategy_ops strategy_canary, strategy_immediate;
+const struct strategy_ops *strategy_find(enum strategy strategy);
+
+/* rollout_states.c: what happens by itself in each state. */
+void state_act(struct turn *turn);
+/* Harm that needs no command: the candidate's health, a verdict of WORSE. True if it went back. */
+bool state_harm(struct turn *turn);
+
+/* Goes to a state; its clock starts. */
+void enter(struct turn *turn, enum rollout_state state, const char *decided_by, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Takes the candidate back from wherever it is. */
+void go_back(struct turn *turn, const char *decided_by, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void wait_for(struct turn *turn, bool held, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void wake_at(struct turn *turn, int64_t at_ms);
+
+/* The state that counts: where a paused rollout came from, else its state. */
+enum rollout_state state_beneath(const struct rollout *rollout);
+/* Since the state or step began, without the time it was paused; never negative. */
+int64_t elapsed_ms(const struct turn *turn);
+bool has_deciding_metrics(const struct rollout_spec *spec);
+/* The candidate's share that the state asks for, if nothing forbids it. */
+uint32_t wanted_ppm(const struct turn *turn);
+
+/* rollout_weights.c: sets next->stable and next->candidate. */
+void place_arms(struct turn *turn);
+/* The stable arm can carry all traffic (again). */
+bool stable_is_fit(const struct turn *turn);
+#endif

@@ -1,0 +1,20 @@
+/* Immediate: the candidate at full size and weight 0, then all traffic at once. First releases and rollbacks by hand go this way. */
+#include "deployers/rollout_priv.h"
+
+static void ready(struct turn *turn)
+{
+	enter(turn, ROLLOUT_PROMOTING, "health", "all %u copies are ready", turn->in->spec->replicas);
+}
+
+/* Never reached from ready(); a stored rollout that says otherwise goes on to the end. */
+static void step(struct turn *turn)
+{
+	enter(turn, ROLLOUT_PROMOTING, "health", "there are no steps");
+}
+
+const struct strategy_ops strategy_immediate = {
+	.name = "immediate",
+	.doc = "all traffic at once, as soon as all copies are ready",
+	.ready = ready,
+	.step = step,
+};
