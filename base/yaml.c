@@ -241,8 +241,11 @@ static struct anchor *start_anchor(struct reading *r, const yaml_char_t *name, c
 	return anchor;
 }
 
+/* Levels of collections. */
 static size_t height_of(const struct yaml_node *node)
 {
+	if (node->kind != YAML_SEQUENCE && node->kind != YAML_MAPPING)
+		return 0;
 	size_t height = 0;
 	for (size_t i = 0; i < node->n; i++) {
 		size_t below = height_of(node->values[i]);
@@ -310,7 +313,7 @@ static struct yaml_node *build_scalar(struct reading *r, const yaml_event_t *eve
 		yaml_error(r->b.diags, node, "nul", NULL, "text cannot contain the character U+0000");
 	refuse_tag(r, event->data.scalar.tag, node);
 	size_t before = r->b.nodes;
-	if (builder_count(&r->b, 1, r->depth + 1, node))
+	if (builder_count(&r->b, 1, r->depth, node))
 		finish_anchor(r, start_anchor(r, event->data.scalar.anchor, node), node, before);
 	return node;
 }

@@ -98,15 +98,15 @@ static struct yaml_node *build(struct walk *w, json_t *json)
 {
 	struct yaml_node *node;
 	skip_between(w);
-	w->depth++;
 	if (json_is_object(json) || json_is_array(json)) {
-		struct yaml_node *at = builder_node(w->b, YAML_NULL, w->character, 0);
+		struct yaml_node *at = builder_node(w->b, YAML_NULL, w->character, w->character + 1);
+		w->depth++;
 		node = builder_count(w->b, 1, w->depth, at) ? build_collection(w, json) : at;
+		w->depth--;
 	} else {
 		node = json_is_string(json) ? build_string(w, json_string_value(json)) : build_plain(w, json);
 		builder_count(w->b, 1, w->depth, node);
 	}
-	w->depth--;
 	return node;
 }
 
