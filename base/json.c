@@ -1,7 +1,7 @@
 #include "base/json.h"
 
-#include "base/file.h"
 #include "base/alloc.h"
+#include "base/file.h"
 
 int json_parse(const char *text, size_t len, json_t **ret, struct error **err)
 {

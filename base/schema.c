@@ -259,7 +259,8 @@ static const char *code_of_type(enum schema_type type)
 	return "wrong-type";
 }
 
-static void check_range(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_range(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+			struct diag_list *diags)
 {
 	double value = 0;
 	int64_t integer;
@@ -290,7 +291,8 @@ static void check_range(const struct schema *schema, const struct yaml_node *nod
 		   (int)strlen(found) - 2, found + 1);
 }
 
-static void check_scalar(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_scalar(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+			 struct diag_list *diags)
 {
 	if (node->kind != YAML_SCALAR) {
 		tell_wrong(schema, node, place, "wrong-type", NULL, diags);
@@ -306,7 +308,8 @@ static void check_scalar(const struct schema *schema, const struct yaml_node *no
 
 static void check(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags);
 
-static void check_amount(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_amount(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+			 struct diag_list *diags)
 {
 	double n = (double)node->n;
 	bool low = schema->has_min && n < schema->min;
@@ -318,7 +321,8 @@ static void check_amount(const struct schema *schema, const struct yaml_node *no
 		   schema->type == SCHEMA_LIST ? "item" : "key", bound == 1 ? "" : "s", node->n);
 }
 
-static void check_list(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_list(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+		       struct diag_list *diags)
 {
 	if (node->kind == YAML_SCALAR && schema->scalar_is_list && schema->item) {
 		check(schema->item, node, place, diags);
@@ -334,7 +338,8 @@ static void check_list(const struct schema *schema, const struct yaml_node *node
 		check(schema->item, node->values[i], &item, diags);
 }
 
-static void check_map(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_map(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+		      struct diag_list *diags)
 {
 	if (node->kind != YAML_MAPPING && node->kind != YAML_NULL) {
 		tell_wrong(schema, node, place, "wrong-type", NULL, diags);
@@ -358,7 +363,8 @@ static const struct schema_field *find_field(const struct schema *schema, const 
 	return NULL;
 }
 
-static void tell_unknown_key(const struct schema *schema, const struct yaml_node *key, const struct place *place, struct diag_list *diags)
+static void tell_unknown_key(const struct schema *schema, const struct yaml_node *key, const struct place *place,
+			     struct diag_list *diags)
 {
 	struct strlist names = {0};
 	for (const struct schema_field *field = schema->fields; field && field->name; field++) {
@@ -378,7 +384,8 @@ static void tell_unknown_key(const struct schema *schema, const struct yaml_node
 	strlist_done(&names);
 }
 
-static void check_struct(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_struct(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+			 struct diag_list *diags)
 {
 	if (node->kind != YAML_MAPPING && node->kind != YAML_NULL) {
 		tell_wrong(schema, node, place, "wrong-type", NULL, diags);
@@ -405,7 +412,8 @@ static void check_struct(const struct schema *schema, const struct yaml_node *no
 	}
 }
 
-static void check_either(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check_either(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+			 struct diag_list *diags)
 {
 	const struct schema *chosen = NULL;
 	switch (node->kind) {
@@ -428,7 +436,8 @@ static void check_either(const struct schema *schema, const struct yaml_node *no
 		tell_wrong(schema, node, place, "wrong-type", NULL, diags);
 }
 
-static void check(const struct schema *schema, const struct yaml_node *node, const struct place *place, struct diag_list *diags)
+static void check(const struct schema *schema, const struct yaml_node *node, const struct place *place,
+		  struct diag_list *diags)
 {
 	size_t before = diag_errors(diags);
 	switch (schema->type) {

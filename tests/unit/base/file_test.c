@@ -37,8 +37,7 @@ static void what_cannot_be_read_is_told(void **state)
 {
 	struct fixture *fixture = *state;
 	cleanup_free char *fifo = path_join(fixture->dir, "fifo");
-	cleanup_free char *below = path_join(fixture->dir, "file/x");
-	cleanup_free char *file = fixture_write(fixture, "file", "");
+	free(fixture_write(fixture, "file", ""));
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 	const struct {
 		const char *name;
@@ -85,7 +84,7 @@ static void a_write_that_cannot_be_is_told(void **state)
 {
 	struct fixture *fixture = *state;
 	cleanup_error struct error *err = NULL;
-	cleanup_free char *target = fixture_write(fixture, "full/x", "");
+	free(fixture_write(fixture, "full/x", ""));
 	cleanup_free char *dir = path_join(fixture->dir, "full");
 	assert_int_equal(file_write_atomic(dir, "x", 1, 0644, &err), -1);
 	assert_error(err, ERROR_IO, fixture_text(fixture, "cannot write %s/full: Is a directory"));
@@ -114,8 +113,8 @@ static void a_tree_goes_away_but_not_what_it_points_at(void **state)
 	struct fixture *fixture = *state;
 	cleanup_error struct error *err = NULL;
 	cleanup_free char *kept = fixture_write(fixture, "outside/kept", "x");
-	cleanup_free char *one = fixture_write(fixture, "tree/a/b/one", "1");
-	cleanup_free char *two = fixture_write(fixture, "tree/c/two", "2");
+	free(fixture_write(fixture, "tree/a/b/one", "1"));
+	free(fixture_write(fixture, "tree/c/two", "2"));
 	cleanup_free char *tree = path_join(fixture->dir, "tree");
 	cleanup_free char *outside = path_join(fixture->dir, "outside");
 	cleanup_free char *link = path_join(fixture->dir, "tree/a/link");
@@ -197,7 +196,7 @@ static void paths_from_a_repository_stay_inside(void **state)
 static void nothing_opens_through_a_symbolic_link(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *file = fixture_write(fixture, "d/file", "x");
+	free(fixture_write(fixture, "d/file", "x"));
 	cleanup_free char *link = path_join(fixture->dir, "link");
 	assert_int_equal(symlink("d", link), 0);
 	cleanup_fd int dir = open(fixture->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
