@@ -301,7 +301,7 @@ static void take_turn(struct turn *turn)
 		state_act(turn);
 	place_arms(turn);
 	turn->out->changed_state = next->state != turn->now->state;
-	if (turn->out->changed_state && !rollout_is_final(next->state)) {
+	if ((turn->out->changed_state || turn->out->new_step) && !rollout_is_final(next->state)) {
 		wait_for(turn, false, "the next look at the target");
 		wake_at(turn, turn->in->now_ms);
 	}
