@@ -9,10 +9,18 @@
  *   `exit` present                     ATTEMPT_FINISHED  read it
  *   lock free, `started`, no `exit`    ATTEMPT_LOST
  *
- * Folder layout: spec started lock control log exit [result]   (result: standard output of commands with to_result) */
+ * Folder layout: spec started lock control log exit [result]   (result: standard output of commands with to_result)
+ *
+ * What callers must do for a sandbox: files handed over writable belong to attempt_stage_user(); they themselves must be accessible to
+ * it. The folders above them need not be: as root, the leader mounts what `binds` and `rootfs` name where the stage's user reaches it.
+ * Started by an ordinary user everything runs as that user. All paths are absolute. Inside there are: /usr (or rootfs) read-only, a few
+ * files of /etc, private /proc /dev /tmp /dev/shm, the binds, nothing else; process 1 is the leader program.
+ *
+ * Environment: the sandbox program itself never sees a command's environment or the secrets; they reach the command through a memory file. */
 #ifndef BASE_ATTEMPT_ATTEMPT_H
 #define BASE_ATTEMPT_ATTEMPT_H
 
+#include "base/attempt/exit_record.h"
 #include "base/loop.h"
 
 #include <stdbool.h>
@@ -63,25 +71,15 @@ struct attempt_spec {
 	struct attempt_limits limits;
 	const struct attempt_secret *secrets; /* handed over on an inherited descriptor, never on disk, never in argv */
 	size_t n_secrets;
+	bool untrusted;                /* run under the uid for untrusted runs */
 };
 
 enum attempt_state { ATTEMPT_NEW, ATTEMPT_RUNNING, ATTEMPT_FINISHED, ATTEMPT_LOST };
 
-/* How the attempt ended: facts only, the caller turns them into an outcome. */
-enum attempt_end { ATTEMPT_EXITED, ATTEMPT_SIGNALED, ATTEMPT_TIMED_OUT, ATTEMPT_CANCELLED, ATTEMPT_OOM, ATTEMPT_NOT_STARTED /* exec or sandbox failure */ };
-struct exit_record {
-	enum attempt_end end;
-	char command[32];              /* the command that ended it: the failing one, or the last */
-	int exit_code;                 /* EXITED */
-	int signal;                    /* SIGNALED, OOM */
-	int errnum;                    /* NOT_STARTED */
-	int64_t started_ms, ended_ms;  /* wall clock */
-	uint64_t cpu_ms, max_rss_bytes;
-	char message[256];             /* one line for people: "killed by SIGKILL (out of memory)", "exec bwrap: No such file" */
-};
-
 /* Starts the leader (found beside our own executable, or in $PENSTOCK_LEADER). Returns after the leader has reported that it runs
- * or failed. CONFLICT if the attempt is already running or finished; MISSING names the Debian package. Safe to call after a crash. */
+ * or failed; whether the first command could be executed is in the exit record (NOT_STARTED). CONFLICT if the attempt is already
+ * running, finished or lost; MISSING names the Debian package; INVALID: a secret that cannot be masked. Safe to call after a crash.
+ * The leader is our child: later calls of this module reap it (no signal handler, no other child is touched). */
 int attempt_start(const struct attempt_spec *spec, struct error **err) must_check;
 int attempt_state(const char *dir, enum attempt_state *ret, struct error **err) must_check;
 int attempt_exit_record(const char *dir, struct exit_record *ret, struct error **err) must_check;
@@ -94,8 +92,9 @@ typedef void (*attempt_done_fn)(void *arg, enum attempt_state state);
 struct attempt_watch *attempt_watch_start(struct loop *loop, const char *dir, attempt_done_fn done, void *arg);
 void attempt_watch_stop(struct attempt_watch *watch); /* NULL is fine; does not touch the attempt */
 
-/* The unprivileged host uid/gid that stages and instances run under when we are root (65534-like, one per trust level); equal to
- * our own when we are not root. Files handed to a sandbox must be owned by it. */
+/* The unprivileged host uid/gid that stages and instances run under when we are root, one per trust level: 61180 and 61181, in the range
+ * that systemd's UIDS-GIDS page lists as unused (61184 and above are its dynamic users); equal to our own when we are not root.
+ * Files handed to a sandbox must be owned by it. */
 void attempt_stage_user(bool trusted, unsigned *ret_uid, unsigned *ret_gid);
 
 /* True if `text` (a would-be secret) is long enough to be masked (at least 8 bytes). */
