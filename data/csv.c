@@ -1,6 +1,7 @@
 #include "data/csv.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "data/values.h"
 
 #include <errno.h>
@@ -251,21 +252,6 @@ static enum scan_result scan_record(struct csv_reader *csv, struct scan *scan)
 
 /* ---- problems ---- */
 
-static size_t first_bad_utf8(const char *text, size_t len)
-{
-	size_t low = 0, high = len; /* the longest valid prefix, by halves: only ever done on the way to an error */
-	while (low < high) {
-		size_t middle = low + (high - low + 1) / 2, end = middle;
-		while (end < len && end < middle + 3 && ((unsigned char)text[end] & 0xC0) == 0x80)
-			end++; /* do not cut a character in two */
-		if (utf8_is_valid(text, end))
-			low = middle;
-		else
-			high = middle - 1;
-	}
-	return low;
-}
-
 static void place(struct csv_reader *csv, const char *text, size_t at)
 {
 	csv->problem.line = csv->line;
@@ -378,7 +364,7 @@ static void check_record(const struct csv_reader *csv, struct scan *scan)
 	if (nul)
 		note(scan, CSV_NUL_BYTE, (size_t)(nul - scan->text));
 	else if (!utf8_is_valid(scan->text, scan->pos))
-		note(scan, CSV_NOT_UTF8, first_bad_utf8(scan->text, scan->pos));
+		note(scan, CSV_NOT_UTF8, utf8_valid_prefix(scan->text, scan->pos));
 	if (csv->n_columns && scan->n != csv->n_columns) {
 		const struct span *span = scan->n > csv->n_columns ? &csv->spans[csv->n_columns] : &csv->spans[scan->n - 1];
 		note(scan, CSV_FIELD_COUNT, scan->n > csv->n_columns ? span->start - span->quoted : span->end + span->quoted);
