@@ -264,6 +264,8 @@ static void check_events(struct parsing *parsing, const size_t *order)
 	const struct globs any = {0};
 	unsigned on = events_of(parsing->pipeline, &any);
 
+	for (size_t i = 0; i < parsing->n; i++) /* also what is asked of a stage before its turn, which only a circle does */
+		possible[i] = on;
 	for (size_t k = 0; k < parsing->n && on; k++) {
 		const struct draft *draft = &parsing->drafts[order[k]];
 		const struct stage *stage = &draft->stage;

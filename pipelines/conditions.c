@@ -5,17 +5,20 @@
 
 const struct schema schema_patterns = {SCHEMA_LIST, .item = &schema_string, .scalar_is_list = true, .has_min = true, .min = 1};
 
+static void check_event_name(const struct yaml_node *item, struct diag_list *diags);
+static const struct schema event_name = {SCHEMA_STRING, .check = check_event_name};
+static const struct schema event_list = {SCHEMA_LIST, .item = &event_name, .scalar_is_list = true, .has_min = true, .min = 1};
 static const char *const status_names[] = {"success", "failed", NULL};
 static const struct schema status_name = {SCHEMA_ENUM, .choices = status_names};
 static const struct schema status_list = {SCHEMA_LIST, .item = &status_name, .scalar_is_list = true, .has_min = true, .min = 1};
 static const struct schema_field when_fields[] = {
-	{"event", &schema_patterns, .doc = "push, pull_request, tag, manual, schedule, drift"},
+	{"event", &event_list, .doc = "push, pull_request, tag, manual, schedule, drift"},
 	{"branch", &schema_patterns, .doc = "branch of the commit"},
 	{"tag", &schema_patterns, .doc = "tag that was pushed"},
 	{"path", &schema_patterns, .doc = "one of the changed files"},
 	{"status", &status_list, .doc = "how the needed stages ended: success, failed", .fallback = "success"},
 	{.name = NULL}};
-const struct schema when_schema = {SCHEMA_STRUCT, .fields = when_fields, .check = check_when};
+const struct schema when_schema = {SCHEMA_STRUCT, .fields = when_fields};
 
 struct globs read_globs(struct arena *arena, const struct yaml_node *node)
 {
@@ -77,14 +80,4 @@ static void check_event_name(const struct yaml_node *item, struct diag_list *dia
 	snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near ? near : "");
 	yaml_error(diags, item, "unknown-event", near ? hint : "events are push, pull_request, tag, manual, schedule and drift",
 		   "there is no event \"%s\"", text);
-}
-
-void check_when(const struct yaml_node *node, struct diag_list *diags)
-{
-	const struct yaml_node *event = yaml_get(node, "event");
-
-	if (event && event->kind == YAML_SCALAR)
-		check_event_name(event, diags);
-	for (size_t i = 0; event && event->kind == YAML_SEQUENCE && i < event->n; i++)
-		check_event_name(event->values[i], diags);
 }

@@ -92,7 +92,7 @@ static void read_file(struct parsing *parsing)
 {
 	struct pipeline *pipeline = parsing->pipeline;
 	const struct yaml_node *root = parsing->root;
-	static const char *const plain[] = {"version", "name", "env", "concurrency", "defaults"};
+	static const char *const plain[] = {"version", "name", "concurrency", "defaults"};
 
 	schema_check(&file_schema, root, parsing->diags);
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
@@ -105,6 +105,7 @@ static void read_file(struct parsing *parsing)
 	parsing->env = yaml_get(root, "env");
 	parsing->defaults = yaml_get(root, "defaults");
 	check_env(parsing->env, parsing->diags);
+	check_env_placeholders(parsing, parsing->env);
 }
 
 static void read_stages(struct parsing *parsing)

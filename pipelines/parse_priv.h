@@ -32,7 +32,6 @@ bool input_accepts(const struct yaml_node *declaration, const char *name, const 
 /* ---- `when` ---- */
 extern const struct schema when_schema;
 struct when read_when(struct arena *arena, const struct yaml_node *node);
-void check_when(const struct yaml_node *node, struct diag_list *diags);
 
 /* ---- matrix ---- */
 struct cell {
@@ -66,6 +65,8 @@ const struct yaml_node *fill_node(struct fill *fill, const struct yaml_node *nod
 const char *fill_text(struct fill *fill, const struct yaml_node *at, const char *text, bool *ret_quoted);
 /* Where placeholders may stand, and which names they may use; `stage` is the stage's mapping as written. */
 void check_placeholders(struct parsing *parsing, const struct yaml_node *stage);
+/* The same for the `env` of the whole file, which knows no matrix. */
+void check_env_placeholders(struct parsing *parsing, const struct yaml_node *env);
 /* The same for parts of the file in which none may stand. */
 void refuse_placeholders(const struct yaml_node *node, const char *where, struct diag_list *diags);
 bool has_placeholder(const char *text);
@@ -98,8 +99,6 @@ struct parsing {
 };
 const struct schema *stage_schema_new(struct arena *arena, const struct stage_kind *const *kinds);
 extern const struct schema defaults_schema, env_schema;
-void check_retry(const struct yaml_node *retry, struct diag_list *diags);
-void check_timeout(const struct yaml_node *timeout, struct diag_list *diags);
 /* Adds the drafts of one entry of `stages`. */
 void read_stage(struct parsing *parsing, const struct yaml_node *key, const struct yaml_node *node);
 

@@ -270,6 +270,8 @@ static void plan_env(struct planning *planning, const struct stage *stage, struc
 		const char *value = stage->env[i].value;
 		bool quoted;
 
+		if (!at)
+			at = yaml_get(yaml_get(planning->pipeline->root, "env"), stage->env[i].name);
 		if (at && !planned->excluded)
 			value = fill_text(&planning->fill, at, value, &quoted);
 		env_set(&env, stage->env[i].name, value);

@@ -13,7 +13,9 @@
 /* ---- the schema ---- */
 
 static const struct schema retry_count = {SCHEMA_INTEGER, .has_min = true, .min = 0, .has_max = true, .max = 10};
-static const struct schema retry_causes = {SCHEMA_LIST, .item = &schema_string, .scalar_is_list = true, .has_min = true, .min = 1};
+static void check_cause(const struct yaml_node *item, struct diag_list *diags);
+static const struct schema retry_cause = {SCHEMA_STRING, .check = check_cause};
+static const struct schema retry_causes = {SCHEMA_LIST, .item = &retry_cause, .scalar_is_list = true, .has_min = true, .min = 1};
 static const struct schema_field retry_fields[] = {
 	{"limit", &retry_count, .doc = "how often to try again", .fallback = "0"},
 	{"on", &retry_causes, .doc = "outcomes to try again after: failed, timeout, oom, infra, preempted, lost, or exit:75",
@@ -21,8 +23,9 @@ static const struct schema_field retry_fields[] = {
 	{"infra_limit", &retry_count, .doc = "the separate budget for infra, preempted and lost",
 	 .fallback = "limit if `on` names one of them, else 2"},
 	{.name = NULL}};
-static const struct schema retry_struct = {SCHEMA_STRUCT, .fields = retry_fields, .check = check_retry};
+static const struct schema retry_struct = {SCHEMA_STRUCT, .fields = retry_fields};
 static const struct schema retry_schema = {SCHEMA_EITHER, .scalar = &retry_count, .mapping = &retry_struct};
+static void check_timeout(const struct yaml_node *timeout, struct diag_list *diags);
 static const struct schema timeout_schema = {SCHEMA_DURATION, .check = check_timeout};
 
 static const struct schema_field defaults_fields[] = {
@@ -84,7 +87,7 @@ const struct schema *stage_schema_new(struct arena *arena, const struct stage_ki
 
 /* ---- checks behind the schema ---- */
 
-void check_timeout(const struct yaml_node *timeout, struct diag_list *diags)
+static void check_timeout(const struct yaml_node *timeout, struct diag_list *diags)
 {
 	uint64_t ms;
 
@@ -131,22 +134,12 @@ static void check_cause(const struct yaml_node *item, struct diag_list *diags)
 	const char *near;
 	char hint[60];
 
-	if (item->kind != YAML_SCALAR || budget_of(item->text) != '-')
+	if (budget_of(item->text) != '-')
 		return;
 	near = nearest_word(item->text, causes, ARRAY_SIZE(causes));
 	snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near ? near : "");
 	yaml_error(diags, item, "retry", near ? hint : "failed, timeout, oom, infra, preempted, lost or exit:1 to exit:255",
 		   "\"%s\" is nothing that can be tried again", item->text);
-}
-
-void check_retry(const struct yaml_node *retry, struct diag_list *diags)
-{
-	const struct yaml_node *on = yaml_get(retry, "on");
-
-	if (on && on->kind == YAML_SCALAR)
-		check_cause(on, diags);
-	for (size_t i = 0; on && on->kind == YAML_SEQUENCE && i < on->n; i++)
-		check_cause(on->values[i], diags);
 }
 
 bool is_variable_name(const char *text)
@@ -318,6 +311,21 @@ static const char *kinds_text(struct parsing *parsing)
 	return arena_strdup(parsing->arena, out.data);
 }
 
+/* Somebody wrote `valdate`: the unknown key is told with what it was meant to be, and that is enough. */
+static bool nearly_has_body(struct parsing *parsing, const struct yaml_node *node)
+{
+	const char *names[32];
+	size_t n = 0;
+
+	for (; parsing->kinds[n] && n < ARRAY_SIZE(names); n++)
+		names[n] = parsing->kinds[n]->name;
+	for (size_t i = 0; i < node->n && i < 64; i++) {
+		if (nearest_word(node->keys[i]->text, names, n))
+			return true;
+	}
+	return false;
+}
+
 static void read_body(struct parsing *parsing, const struct yaml_node *key, const struct yaml_node *node, struct stage *stage)
 {
 	for (size_t i = 0; parsing->kinds[i]; i++) {
@@ -342,7 +350,7 @@ static void read_body(struct parsing *parsing, const struct yaml_node *key, cons
 		if (kind->unavailable)
 			yaml_error(parsing->diags, at, "unsupported", NULL, "%s", kind->unavailable);
 	}
-	if (stage->kind_row == &no_kind)
+	if (stage->kind_row == &no_kind && !nearly_has_body(parsing, node))
 		yaml_error(parsing->diags, key, "body", arena_printf(parsing->arena, "give it one of %s", kinds_text(parsing)),
 			   "stage \"%s\" does nothing", key->text);
 }

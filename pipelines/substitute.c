@@ -197,6 +197,9 @@ static void check_one(const struct rules *rules, const struct yaml_node *at, con
 		yaml_error(parsing->diags, at, "substitution",
 			   suggestion(parsing->arena, found->space, space_names, ARRAY_SIZE(space_names)),
 			   "there is no \"%s\"; expected matrix, inputs or git", found->space);
+	} else if (space == 0 && !(rules->spaces & FILL_MATRIX)) {
+		yaml_error(parsing->diags, at, "substitution", "put it into the env of that stage",
+			   "\"matrix.%s\" is known only in a stage that has a matrix", found->name);
 	} else if (!(rules->spaces & 1u << space)) {
 		yaml_error(parsing->diags, at, "substitution", NULL, "\"%s.%s\" is known only when a run starts; %s can use matrix values only",
 			   found->space, found->name, rules->where);
@@ -270,6 +273,14 @@ void check_placeholders(struct parsing *parsing, const struct yaml_node *stage)
 		}
 		check_tree(rules, stage->values[i]);
 	}
+}
+
+void check_env_placeholders(struct parsing *parsing, const struct yaml_node *env)
+{
+	struct rules rules = {parsing, FILL_INPUTS | FILL_GIT, "env", false};
+
+	if (env)
+		check_tree(rules, env);
 }
 
 void refuse_placeholders(const struct yaml_node *node, const char *where, struct diag_list *diags)

@@ -15,8 +15,7 @@ static const struct schema_field input_fields[] = {
 	{"doc", &schema_string, .doc = "what it is for"},
 	{.name = NULL}};
 static const struct schema input_schema = {SCHEMA_STRUCT, .fields = input_fields, .check = check_input};
-static void check_input_names(const struct yaml_node *node, struct diag_list *diags);
-static const struct schema inputs_schema = {SCHEMA_MAP, .item = &input_schema, .check = check_input_names, .has_max = true, .max = 64};
+static const struct schema inputs_schema = {SCHEMA_MAP, .item = &input_schema, .has_max = true, .max = 64};
 
 static const struct schema_field push_fields[] = {
 	{"branches", &schema_patterns, .doc = "only pushes to these branches"},
@@ -30,13 +29,15 @@ static const struct schema manual_schema = {SCHEMA_STRUCT, .fields = manual_fiel
 static const struct schema_field drift_fields[] = {
 	{"target", &schema_name, .required = true, .doc = "the target whose monitoring asks for a new model"}, {.name = NULL}};
 static const struct schema drift_schema = {SCHEMA_STRUCT, .fields = drift_fields};
-static void check_schedule(const struct yaml_node *node, struct diag_list *diags);
+static void check_cron(const struct yaml_node *node, struct diag_list *diags);
+static void check_zone(const struct yaml_node *node, struct diag_list *diags);
+static const struct schema cron_schema = {SCHEMA_STRING, .check = check_cron}, zone_schema = {SCHEMA_STRING, .check = check_zone};
 static const struct schema_field schedule_fields[] = {
-	{"cron", &schema_string, .required = true, .doc = "minute, hour, day of month, month, day of week"},
-	{"timezone", &schema_string, .doc = "name from the time zone database", .fallback = "UTC"},
+	{"cron", &cron_schema, .required = true, .doc = "minute, hour, day of month, month, day of week"},
+	{"timezone", &zone_schema, .doc = "name from the time zone database", .fallback = "UTC"},
 	{"branch", &schema_string, .doc = "which branch to run", .fallback = "the default branch"},
 	{.name = NULL}};
-static const struct schema schedule_row = {SCHEMA_STRUCT, .fields = schedule_fields, .check = check_schedule};
+static const struct schema schedule_row = {SCHEMA_STRUCT, .fields = schedule_fields};
 static const struct schema schedule_schema = {SCHEMA_LIST, .item = &schedule_row, .has_min = true, .min = 1};
 
 static const struct {
@@ -47,25 +48,29 @@ static const struct {
 	[EVENT_SCHEDULE] = {&schedule_schema, false}, [EVENT_MANUAL] = {&manual_schema, true},	  [EVENT_DRIFT] = {&drift_schema, false},
 };
 
-static void check_schedule(const struct yaml_node *node, struct diag_list *diags)
+static void check_cron(const struct yaml_node *node, struct diag_list *diags)
 {
-	const struct yaml_node *cron = yaml_get(node, "cron"), *zone = yaml_get(node, "timezone");
 	cleanup_arena struct arena *arena = arena_new();
-	const char *problem = cron_problem(arena, yaml_text(cron, ""));
-	const char *name = yaml_text(zone, "UTC");
-	size_t len = strlen(name);
+	const char *problem = cron_problem(arena, node->text);
 
 	if (problem)
-		yaml_error(diags, cron, "cron", "for example \"0 3 * * 1\": Mondays at 03:00", "\"%s\" is no cron expression: %s",
-			   yaml_text(cron, ""), problem);
+		yaml_error(diags, node, "cron", "for example \"0 3 * * 1\": Mondays at 03:00", "\"%s\" is no cron expression: %s", node->text,
+			   problem);
+}
+
+static void check_zone(const struct yaml_node *node, struct diag_list *diags)
+{
+	const char *name = node->text;
+	size_t len = strlen(name);
+
 	if (len == 0 || len > 64 || strstr(name, "..") || name[0] == '/' ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-/") != len)
-		yaml_error(diags, zone, "timezone", "for example Europe/Berlin", "\"%s\" is no time zone name", name);
+		yaml_error(diags, node, "timezone", "for example Europe/Berlin", "\"%s\" is no time zone name", name);
 }
 
 static void check_input_names(const struct yaml_node *node, struct diag_list *diags)
 {
-	for (size_t i = 0; i < node->n; i++) {
+	for (size_t i = 0; node && i < node->n; i++) {
 		const char *name = node->keys[i]->text;
 
 		if (!is_variable_name(name) || strlen(name) > 40)
@@ -84,7 +89,7 @@ static void check_input(const struct yaml_node *node, struct diag_list *diags)
 	if (!choice && choices)
 		yaml_error(diags, yaml_get_key(node, "options"), "wrong-type", NULL, "only an input of type choice has options");
 	if (fallback && (!choice || choices))
-		input_accepts(node, "default", fallback->text, fallback, diags);
+		input_accepts(node, NULL, fallback->text, fallback, diags);
 }
 
 bool input_accepts(const struct yaml_node *declaration, const char *name, const char *text, const struct yaml_node *at, struct diag_list *diags)
@@ -114,8 +119,11 @@ bool input_accepts(const struct yaml_node *declaration, const char *name, const 
 		char hint[200];
 
 		snprintf(hint, sizeof(hint), "did you mean \"%.150s\"?", near ? near : "");
-		yaml_error(diags, at, "input", near ? hint : NULL, "\"%s\" is no %s for input \"%s\"", text,
-			   strcmp(type, "choice") == 0 ? "option" : type, name);
+		type = strcmp(type, "choice") == 0 ? "option" : type;
+		if (name)
+			yaml_error(diags, at, "input", near ? hint : NULL, "\"%s\" is no %s for input \"%s\"", text, type, name);
+		else
+			yaml_error(diags, at, "input", near ? hint : NULL, "the default \"%s\" is no %s", text, type);
 	}
 	return ok;
 }
@@ -161,6 +169,8 @@ static void enable(struct parsing *parsing, const struct yaml_node *name, const 
 	refuse_placeholders(node, "on", parsing->diags);
 	trigger->node = node;
 	check_named(events[kind].schema, name, node, parsing->diags);
+	if (kind == EVENT_MANUAL)
+		check_input_names(manual_inputs(parsing->pipeline), parsing->diags);
 	trigger->branches = read_globs(parsing->arena, yaml_get(node, "branches"));
 	trigger->tags = read_globs(parsing->arena, yaml_get(node, "tags"));
 	trigger->paths = read_globs(parsing->arena, yaml_get(node, "paths"));

@@ -11,9 +11,14 @@ static const struct schema_field fake_validate_fields[] = {
 static const struct schema fake_validate = {SCHEMA_STRUCT, .fields = fake_validate_fields};
 static const struct schema fake_count = {SCHEMA_INTEGER, .has_min = true, .min = 1, .has_max = true, .max = 100};
 static const struct schema_field fake_deploy_fields[] = {
-	{"target", &schema_name, .required = true}, {"image", &schema_string, .required = true}, {"replicas", &fake_count},
-	{"health", &schema_any},		    {"strategy", &schema_any},			 {"analysis", &schema_any},
-	{"keep_old", &schema_duration},		    {.name = NULL}};
+	{.name = "target", .schema = &schema_name, .required = true},
+	{.name = "image", .schema = &schema_string, .required = true},
+	{.name = "replicas", .schema = &fake_count},
+	{.name = "health", .schema = &schema_any},
+	{.name = "strategy", .schema = &schema_any},
+	{.name = "analysis", .schema = &schema_any},
+	{.name = "keep_old", .schema = &schema_duration},
+	{.name = NULL}};
 static const struct schema fake_deploy = {SCHEMA_STRUCT, .fields = fake_deploy_fields};
 
 /* As the real one: `image` names a build stage. */
