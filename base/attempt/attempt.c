@@ -144,11 +144,11 @@ static int check_secrets(const struct attempt_spec *spec, struct error **err)
 		const struct attempt_secret *secret = &spec->secrets[i];
 		size_t len = strlen(secret->value);
 		if (!secret_is_maskable(secret->value))
-			return error_set(err, ERROR_INVALID, 0, "attempt: secret %s is shorter than %d bytes and could not be masked in the log",
+			return error_set(err, ERROR_INVALID, 0, "secret %s is shorter than %d bytes and could not be masked in the log",
 					 secret->name, MASK_MIN_BYTES);
 		total += len;
 		if (len > SECRET_MAX_BYTES || total > SECRETS_MAX_BYTES)
-			return error_set(err, ERROR_TOO_LARGE, 0, "attempt: secret %s: at most %d bytes each and %d together", secret->name,
+			return error_set(err, ERROR_TOO_LARGE, 0, "secret %s: at most %d bytes each and %d together", secret->name,
 					 SECRET_MAX_BYTES, SECRETS_MAX_BYTES);
 	}
 	return 0;
