@@ -156,7 +156,7 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
 	struct owned *owned = arena_alloc(arena, sizeof(*owned));
 	struct parsing parsing = {
 		.arena = arena, .diags = found, .pipeline = &owned->pipeline, .root = doc ? yaml_root(doc) : NULL,
-		.bytes_left = FILL_MAX_TOTAL, .nodes_left = FILL_MAX_NODES,
+		.budget = FILL_BUDGET,
 	};
 
 	owned->doc = doc;

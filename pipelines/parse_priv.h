@@ -50,6 +50,12 @@ struct fill_value {
 	const char *name, *value;
 	bool quoted;
 };
+/* Shared by all fills of one parse or one plan. */
+struct fill_budget {
+	size_t bytes, nodes; /* left */
+	bool spent;          /* told already; nothing is filled any more */
+};
+#define FILL_BUDGET ((struct fill_budget){.bytes = FILL_MAX_TOTAL, .nodes = FILL_MAX_NODES})
 struct fill {
 	struct arena *arena;
 	struct diag_list *diags;
@@ -57,7 +63,7 @@ struct fill {
 	const char *stage;
 	const struct fill_value *values[3]; /* matrix, inputs, git */
 	size_t n_values[3];
-	size_t *bytes_left, *nodes_left; /* budgets shared by all fills of one parse or plan */
+	struct fill_budget *budget;
 };
 /* The node with its placeholders filled in: the node itself if there is nothing to fill, else a copy in the arena with the same
  * positions. What was filled in is never looked at again. Adds a diagnostic for every name without a value. */
@@ -94,7 +100,7 @@ struct parsing {
 	const struct yaml_node *env, *defaults;
 	struct draft *drafts;
 	size_t n, capacity;
-	size_t bytes_left, nodes_left;
+	struct fill_budget budget;
 	bool too_many; /* more stages than allowed: told already */
 };
 const struct schema *stage_schema_new(struct arena *arena, const struct stage_kind *const *kinds);

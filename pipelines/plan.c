@@ -188,7 +188,7 @@ struct planning {
 	struct arena *arena;
 	struct diag_list *diags;
 	struct fill fill;
-	size_t bytes_left, nodes_left;
+	struct fill_budget budget;
 	struct name_value built_in[16]; /* what every stage gets */
 	size_t n_built_in;
 	struct fill_value *inputs;
@@ -249,7 +249,7 @@ static void read_values(struct planning *planning)
 	planning->fill = (struct fill){
 		.arena = planning->arena, .diags = planning->diags, .spaces = FILL_INPUTS | FILL_GIT,
 		.values = {NULL, planning->inputs, planning->git}, .n_values = {0, planning->n_inputs, commit ? 2 : 0},
-		.bytes_left = &planning->bytes_left, .nodes_left = &planning->nodes_left,
+		.budget = &planning->budget,
 	};
 }
 
@@ -310,7 +310,7 @@ struct plan *plan_new(const struct pipeline *pipeline, const struct event_facts 
 	struct plan *plan = arena_alloc(arena, sizeof(*plan));
 	struct plan_stage *stages = arena_alloc(arena, (pipeline->n_stages + 1) * sizeof(*stages));
 	struct planning planning = {.pipeline = pipeline, .facts = facts, .arena = arena, .diags = found,
-				    .bytes_left = FILL_MAX_TOTAL, .nodes_left = FILL_MAX_NODES};
+				    .budget = FILL_BUDGET};
 
 	*plan = (struct plan){.pipeline = pipeline, .stages = stages, .n_stages = pipeline->n_stages, .arena = arena};
 	read_built_in(&planning);

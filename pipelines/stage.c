@@ -361,7 +361,7 @@ static const struct yaml_node *fill_cell(struct parsing *parsing, const struct y
 	struct fill fill = {
 		.arena = parsing->arena, .diags = parsing->diags, .spaces = FILL_MATRIX, .stage = id,
 		.values = {values}, .n_values = {cell->n},
-		.bytes_left = &parsing->bytes_left, .nodes_left = &parsing->nodes_left,
+		.budget = &parsing->budget,
 	};
 
 	for (size_t i = 0; i < cell->n; i++)

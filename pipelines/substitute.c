@@ -346,12 +346,15 @@ const char *fill_text(struct fill *fill, const struct yaml_node *node, const cha
 			*ret_quoted = value->quoted;
 	}
 	buf_adds(&out, text + from);
-	if (out.failed || out.len > *fill->bytes_left) {
-		yaml_error(fill->diags, node, "too-large", NULL, "too large after substitution: more than %u bytes in one value, or %u in all",
-			   (unsigned)FILL_MAX_TEXT, (unsigned)FILL_MAX_TOTAL);
+	if (out.failed || out.len > fill->budget->bytes) {
+		if (!fill->budget->spent)
+			yaml_error(fill->diags, node, "too-large", NULL,
+				   "too large after substitution: more than %u bytes in one value, or %u in all", (unsigned)FILL_MAX_TEXT,
+				   (unsigned)FILL_MAX_TOTAL);
+		fill->budget->spent = true;
 		return "";
 	}
-	*fill->bytes_left -= out.len;
+	fill->budget->bytes -= out.len;
 	return arena_strndup(fill->arena, out.data, out.len);
 }
 
@@ -385,15 +388,14 @@ static struct yaml_node *fill_copy(struct fill *fill, struct yaml_node *node)
 {
 	struct yaml_node *copy;
 
-	if (!tree_has_placeholder(node))
+	if (fill->budget->spent || !tree_has_placeholder(node))
 		return node;
-	if (*fill->nodes_left < node->n + 1) {
-		if (*fill->nodes_left > 0)
-			yaml_error(fill->diags, node, "too-large", NULL, "the pipeline is too large after its matrix is expanded");
-		*fill->nodes_left = 0;
+	if (fill->budget->nodes < node->n + 1) {
+		yaml_error(fill->diags, node, "too-large", NULL, "the pipeline is too large after its matrix is expanded");
+		fill->budget->spent = true;
 		return node;
 	}
-	*fill->nodes_left -= node->n + 1;
+	fill->budget->nodes -= node->n + 1;
 	copy = copy_node(fill, node);
 	if (node->kind == YAML_SCALAR) {
 		copy->text = fill_text(fill, node, node->text, &copy->quoted);
