@@ -1,0 +1,72 @@
+/* What HAProxy is told, as text: its configuration file and the one-line map that splits the traffic. Pure.
+ *
+ * A target has two slots, the backends "<target>-a" and "<target>-b". The map has a single key, `split`, whose value names the
+ * candidate's slot, its share in millionths and the generation of the desired state: "b:50000:17". One value and not three keys: a
+ * request reads it once, so that it can never see half of a change. Promotion is "b:1000000:18": nothing is renamed.
+ *
+ *     request -> draw rand(1000000) < ppm ? candidate's slot : the other slot -> no copy up there? -> the candidate's requests go to
+ *     the other slot if that has a copy up (the log line tells drawn arm and backend, so that it can be counted)
+ *
+ * File names inside the text are relative: HAProxy runs in its own folder (-C), so that Unix sockets fit into 107 bytes however
+ * long the state directory's path is. */
+#ifndef DEPLOYERS_HAPROXY_CONFIG_H
+#define DEPLOYERS_HAPROXY_CONFIG_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SLOT_NONE = -1, SLOT_A, SLOT_B, SLOTS };
+char slot_letter(int slot);          /* 'a', 'b', '-' */
+int slot_from_letter(char letter);   /* SLOT_NONE for anything else */
+
+#define PPM 1000000u
+
+struct split {
+	int candidate;               /* slot; SLOT_NONE: no release is live, every request gets a 503 that says so */
+	uint32_t ppm;                /* the candidate's share; the other slot has the rest */
+	uint64_t generation;
+};
+uint32_t split_weight(const struct split *split, int slot);
+bool split_equal(const struct split *a, const struct split *b);
+#define SPLIT_TEXT_SIZE 48
+void split_format(const struct split *split, char ret[SPLIT_TEXT_SIZE]); /* "b:50000:17" */
+bool split_parse(const char *text, struct split *ret);                   /* false leaves *ret alone */
+
+/* Names of the files in HAProxy's folder. */
+#define ROUTER_CONFIG_FILE "haproxy.cfg"
+#define ROUTER_MAP_FILE "split.map"
+#define ROUTER_MAP_KEY "split"
+#define ROUTER_RUNTIME_SOCKET "r.sock"
+#define ROUTER_MASTER_SOCKET "m.sock"
+#define ROUTER_LOG_SOCKET "l.sock"
+
+#define CHECK_INTERVAL_MS 500
+#define CHECK_RISE 1
+#define CHECK_FALL 2
+
+struct router_settings {
+	const char *target;          /* a name of the schema's kind: [A-Za-z0-9][A-Za-z0-9_.-]* */
+	const char *frontend;        /* "127.0.0.1:9000" */
+	unsigned max_connections, threads;
+	uint64_t request_timeout_ms, drain_ms;
+	const char *user;            /* host user that the worker drops to, or NULL */
+};
+struct router_server {
+	unsigned id;                 /* named "i<id>" */
+	int slot;
+	uint16_t port;               /* on 127.0.0.1 */
+};
+
+/* The whole file. health_paths[slot] NULL: the slot is not in use. Its `description` line carries config_mark(), by which a running
+ * HAProxy tells which configuration it has loaded. */
+void router_config_text(const struct router_settings *settings, const char *const health_paths[SLOTS], const struct router_server *servers,
+			size_t n_servers, struct buf *out);
+/* "penstock-<16 hex digits>": a hash over everything but the servers (those change at run time, without a reload). */
+#define CONFIG_MARK_SIZE 32
+void router_config_mark(const struct router_settings *settings, const char *const health_paths[SLOTS], char ret[CONFIG_MARK_SIZE]);
+/* Health paths go into the configuration as they are: "/" first, then printable ASCII without blanks, quotes, "#", "\". */
+bool health_path_is_sound(const char *path);
+#endif

@@ -1,0 +1,136 @@
+/* What is: read from HAProxy's sockets and the attempts' locks each time it is asked. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "deployers/process/process_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct observer {
+	struct observer *next;
+	struct process *process;
+	target_actual_fn done;
+	void *arg;
+};
+
+static struct arm_status *arm_for(struct actual *actual, const char *image)
+{
+	for (unsigned i = 0; i < actual->n_arms; i++)
+		if (strcmp(actual->arms[i].image, image) == 0)
+			return &actual->arms[i];
+	if (actual->n_arms == MAX_ARMS)
+		return NULL;
+	struct arm_status *arm = &actual->arms[actual->n_arms++];
+	snprintf(arm->image, sizeof(arm->image), "%s", image);
+	return arm;
+}
+
+static void add_instance(struct actual *actual, const struct plan_observed *observed, const struct plan_desired *desired,
+			 const struct instance_view *view)
+{
+	struct arm_status *arm = arm_for(actual, view->image);
+	if (!arm)
+		return;
+	arm->replicas += view->run == RUN_RUNNING;
+	arm->ready = plan_ready(observed, view->image);
+	arm->weight_ppm = plan_weight(observed, view->image);
+	bool wanted = false;
+	for (unsigned i = 0; i < desired->n_arms; i++)
+		wanted = wanted || (strcmp(desired->arms[i].image, view->image) == 0 && view->replica < desired->arms[i].replicas);
+	if (!wanted || view->retired)
+		return;
+	arm->failed = arm->failed || view->failed;
+	if (view->message[0])
+		snprintf(arm->message, sizeof(arm->message), "%.*s", (int)sizeof(arm->message) - 1, view->message);
+}
+
+/* An arm that is wanted but has no copies: on its way, or impossible. */
+static void add_missing(struct actual *actual, const struct process *process)
+{
+	const struct plan_desired *desired = &process->desired.plan;
+	for (unsigned i = 0; i < desired->n_arms; i++) {
+		struct arm_status *arm = arm_for(actual, desired->arms[i].image);
+		if (!arm || arm->replicas || strcmp(process->bad_image, desired->arms[i].image) != 0)
+			continue;
+		arm->failed = true;
+		snprintf(arm->message, sizeof(arm->message), "%s", process->bad_image_why);
+	}
+}
+
+static void add_fallbacks(struct actual *actual, const struct process *process)
+{
+	for (int slot = 0; slot < SLOTS; slot++) {
+		if (!process->tally.fell_back[slot])
+			continue;
+		for (unsigned i = 0; i < actual->n_arms; i++)
+			if (strcmp(actual->arms[i].image, process->tally.slot_image[slot]) == 0 && !actual->arms[i].message[0])
+				snprintf(actual->arms[i].message, sizeof(actual->arms[i].message),
+					 "%llu requests meant for it were answered by the other arm, since none of its copies was up",
+					 (unsigned long long)process->tally.fell_back[slot]);
+	}
+}
+
+static void router_message(const struct process *process, const struct plan_observed *observed, const struct error *router_err, struct actual *actual)
+{
+	const struct router_state *router = &observed->router;
+	actual->router_ok = router->answers && router->has_split && router->split_entries == 1 && strcmp(router->mark, observed->mark) == 0;
+	if (actual->router_ok)
+		return;
+	const char *why = process->trouble;
+	if (!why[0])
+		why = !observed->router_runs                 ? "HAProxy is not running"
+		      : !router->answers                     ? error_message(router_err)
+		      : strcmp(router->mark, observed->mark) ? "HAProxy runs with another configuration and is about to be reloaded"
+							     : "HAProxy's map was changed by hand and cannot be read";
+	snprintf(actual->message, sizeof(actual->message), "%s", why);
+}
+
+static void observer_free(struct observer *observer)
+{
+	struct observer **at = &observer->process->observers;
+	while (*at != observer)
+		at = &(*at)->next;
+	*at = observer->next;
+	free(observer);
+}
+
+static void on_observed(void *arg, bool runs, const struct router_state *state, const struct error *router_err)
+{
+	struct observer *observer = arg;
+	struct process *process = observer->process;
+	target_actual_fn done = observer->done;
+	void *done_arg = observer->arg;
+	observer_free(observer);
+	struct actual actual = {.generation = process->applied, .seen_at_ms = clock_wall_ms()};
+	struct plan_observed observed;
+	struct instance_view *views = NULL;
+	cleanup_error struct error *err = NULL;
+	if (pass_look(process, runs, state, &observed, &views, &err) < 0) {
+		done(done_arg, NULL, err);
+		return;
+	}
+	/* The desired arms first, in their order: what matters most must not be pushed out by what is on its way out. */
+	for (unsigned i = 0; i < process->desired.plan.n_arms; i++)
+		arm_for(&actual, process->desired.plan.arms[i].image);
+	for (size_t i = 0; i < observed.n_instances; i++)
+		add_instance(&actual, &observed, &process->desired.plan, &views[i]);
+	add_missing(&actual, process);
+	add_fallbacks(&actual, process);
+	router_message(process, &observed, router_err, &actual);
+	free(views);
+	done(done_arg, &actual, NULL);
+}
+
+void observe_start(struct process *process, target_actual_fn done, void *arg)
+{
+	struct observer *observer = xcalloc(1, sizeof(*observer));
+	*observer = (struct observer){.next = process->observers, .process = process, .done = done, .arg = arg};
+	process->observers = observer;
+	router_observe(process->router, on_observed, observer);
+}
+
+void observers_drop(struct process *process)
+{
+	while (process->observers)
+		observer_free(process->observers);
+}
