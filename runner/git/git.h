@@ -3,7 +3,7 @@
  *
  *     penstock git-sync fetch --url URL --mirror DIR --commit SHA --ref REF [--before SHA]
  *         updates the bare mirror and prints
- *         {"commit", "author", "message", "time", "before", "changed": [path...] or null, "pipelines": [{"file", "text"}]}
+ *         {"commit", "author", "message", "time", "timestamp", "before", "changed": [path...] or null, "pipelines": [{"file", "text"}]}
  *     penstock git-sync checkout --mirror DIR --commit SHA --to DIR [--include GLOB]... [--exclude PATH]...
  *         writes the commit's files into an existing or new folder
  *     penstock git-sync snapshot --from DIR --to DIR

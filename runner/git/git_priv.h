@@ -36,7 +36,7 @@ int tree_writer_link(const struct tree_writer *writer, const char *path, const c
 /* Error if the bytes are a Git LFS pointer. */
 int refuse_lfs_pointer(const char *path, const void *bytes, size_t len, struct error **err) must_check;
 
-/* {"commit", "author", "message", "time", "before": null, "changed": null, "pipelines": []} */
+/* {"commit", "author", "message", "time", "timestamp": seconds, "before": null, "changed": null, "pipelines": []} */
 json_t *commit_json(const git_commit *commit);
 /* Appends {"file", "text"}. */
 int add_pipeline(json_t *pipelines, const char *file, const char *text, size_t len, struct error **err) must_check;

@@ -149,6 +149,8 @@ int git_snapshot(const char *from, const char *to, json_t **ret, struct error **
 	CLEANUP(git_index_free) git_index *index = NULL;
 	if (open_repository(real, &repo, &index, &prefix, err) < 0)
 		return -1;
+	if (tree_remove(to, err) < 0) /* what an earlier, interrupted snapshot left */
+		return -1;
 	struct checkout all = {.to = to};
 	struct snapshot snap = {.repo = repo, .index = index, .prefix = prefix};
 	if (tree_writer_open(&snap.writer, &all, err) < 0)
