@@ -58,7 +58,7 @@ struct rollout {
 	char reason[256];               /* of the last transition, for people and the table */
 	char decided_by[32];            /* "analysis", "operator", "health", "policy", "time", "target" (it failed us), "" */
 	struct rollout_arm stable, candidate; /* as last desired */
-	bool exposed;                   /* the candidate was ever given weight */
+	bool exposed;                   /* the candidate was ever given weight (to be read back before its copies go) */
 	bool step_confirmed;            /* the weight of this step was read back once: its clock runs */
 	bool skip_waiting;              /* PROMOTE: no steps once ready; while KEEPING_OLD: no more keeping */
 	int64_t unready_since_ms;       /* since when the candidate lacks a copy; 0: it does not */
@@ -72,7 +72,9 @@ struct rollout_input {
 	const struct rollout_spec *spec;
 	const struct release *stable;   /* NULL: first release */
 	const struct release *candidate;
-	const struct actual *actual;    /* NULL: the target did not answer */
+	/* What a look at the target gave that began after the last desired state was handed to the driver, so that no older apply can
+	 * still be changing weights behind it; NULL: there is none, the target did not answer. */
+	const struct actual *actual;
 	const struct analysis_verdict *verdict; /* NULL outside STEPPING or without analysis */
 	enum rollout_command command;
 	int64_t now_ms;

@@ -13,7 +13,8 @@ struct turn {
 	struct rollout_output *out;
 	struct rollout *next;             /* &out->next */
 	bool known;                       /* the target answered and its router is well */
-	bool applied;                     /* ... and all of what we last desired was read back */
+	bool applied;                     /* ... and shows the weights that were last desired */
+	bool settled;                     /* ... and has nothing left to do for the last desired state */
 	struct arm_status stable, candidate; /* zero when absent or not known */
 	unsigned stable_replicas;         /* what the stable arm should have */
 	bool same_image;                  /* the candidate is what is live already */

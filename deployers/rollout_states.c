@@ -138,7 +138,7 @@ static void rolling_back(struct turn *turn)
 {
 	const struct rollout *next = turn->next;
 	bool off = turn->known && !next->candidate.weight_ppm && !turn->candidate.weight_ppm;
-	if (off && (turn->applied || !next->exposed)) {
+	if (off) {
 		rolling_back_is_over(turn);
 	} else if (next->has_stable && turn->known && next->candidate.weight_ppm && !turn->stable.ready) {
 		wait_for(turn, true, "the stable release, which has no ready copy; traffic stays with the candidate until it has");
@@ -181,7 +181,7 @@ static bool lost_health(struct turn *turn, bool some_are_enough)
 	int64_t lacking = next->unready_since_ms ? turn->in->now_ms - next->unready_since_ms : 0;
 	bool long_enough = next->unready_since_ms && lacking >= (int64_t)turn->in->spec->health_within_ms;
 	/* None ready while a change is on its way (a router that restarts shows that for a moment) is not yet harm. */
-	bool none = !arm->ready && (turn->applied || long_enough);
+	bool none = !arm->ready && (turn->settled || long_enough);
 	if (next->unready_since_ms)
 		wake_at(turn, next->unready_since_ms + (int64_t)turn->in->spec->health_within_ms);
 	return none || (arm->failed && arm->ready < replicas) || (long_enough && !some_are_enough);
