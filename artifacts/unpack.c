@@ -65,7 +65,7 @@ static int normalize(const char *raw, char **ret, struct error **err)
 
 static int open_beneath(int root_fd, const char *path)
 {
-	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	long fd;
 	do
