@@ -188,8 +188,13 @@ DEFINE_CLEANUP(struct transfer, transfer_free);
 
 static enum error_code code_for(const struct transfer *transfer, CURLcode code)
 {
+	long connects = 0;
+
 	if (transfer->too_large)
 		return ERROR_TOO_LARGE;
+	/* curl also says "unsupported protocol" for an answer that is not HTTP: that is the peer's fault, not the URL's. */
+	if (code == CURLE_UNSUPPORTED_PROTOCOL && curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects > 0)
+		return ERROR_PROTOCOL;
 	/* A switch over somebody else's long enum: the rest is what a peer can do wrong. */
 	switch ((int)code) {
 	case CURLE_URL_MALFORMAT:

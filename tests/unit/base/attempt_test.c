@@ -310,6 +310,8 @@ static void secrets_reach_the_environment_and_nothing_else(void **state)
 		cleanup_free char *path = xasprintf("/proc/%ld/%s", leader_pid(fixture->dir), places[i]);
 		char bytes[8192];
 		cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == EACCES) /* not even its own user may look, unless that is root */
+			continue;
 		assert_true(fd >= 0);
 		ssize_t n = read(fd, bytes, sizeof(bytes));
 		assert_true(n >= 0);
