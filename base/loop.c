@@ -88,9 +88,12 @@ void loop_free(struct loop *loop)
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
 	uv_close((uv_handle_t *)&loop->idle, NULL);
 	/* Close callbacks run in an iteration; without blocking, since a registration left open may never fire. */
-	for (int i = 0; i < 8 && uv_loop_close(&loop->uv) == UV_EBUSY; i++)
+	int status = uv_loop_close(&loop->uv);
+	for (int i = 0; i < 8 && status == UV_EBUSY; i++) {
 		uv_run(&loop->uv, UV_RUN_NOWAIT);
-	if (uv_loop_close(&loop->uv) == UV_EBUSY)
+		status = uv_loop_close(&loop->uv);
+	}
+	if (status == UV_EBUSY)
 		return; /* somebody still holds a registration: freeing it under them would be worse than this leak */
 	free(loop->deferred);
 	free(loop);
