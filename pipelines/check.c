@@ -263,7 +263,10 @@ static void check_events(struct parsing *parsing, const size_t *order)
 	cleanup_free unsigned *possible = xcalloc(parsing->n + 1, sizeof(*possible));
 	const struct globs any = {0};
 	unsigned on = events_of(parsing->pipeline, &any);
+	bool can_fail = false; /* a clean-up stage that needs nothing looks at all stages that are none themselves */
 
+	for (size_t i = 0; i < parsing->n; i++)
+		can_fail = can_fail || only_after_success(&parsing->drafts[i].stage);
 	for (size_t i = 0; i < parsing->n; i++) /* also what is asked of a stage before its turn, which only a circle does */
 		possible[i] = on;
 	for (size_t k = 0; k < parsing->n && on; k++) {
@@ -275,9 +278,9 @@ static void check_events(struct parsing *parsing, const size_t *order)
 			yaml_error(parsing->diags, yaml_get(stage->when.node, "event"), "unreachable", "add the event to `on`, or remove the stage",
 				   "stage \"%s\" can never run: it waits for %s, and the pipeline starts on %s", stage->name,
 				   globs_text(parsing->arena, &stage->when.event), enabled_text(parsing));
-		if (!only_after_success(stage) && !globs_match(&stage->when.status, "success") && stage->n_needs == 0)
-			yaml_error(parsing->diags, yaml_get(stage->when.node, "status"), "unreachable", "name the stages in needs",
-				   "stage \"%s\" can never run: it waits for a failure, but needs no stage that could fail", stage->name);
+		if (!only_after_success(stage) && !globs_match(&stage->when.status, "success") && !can_fail)
+			yaml_error(parsing->diags, yaml_get(stage->when.node, "status"), "unreachable", NULL,
+				   "stage \"%s\" can never run: it waits for a failure, and there is no stage that could fail", stage->name);
 		for (size_t j = 0; own && mask && only_after_success(stage) && j < stage->n_needs; j++) {
 			mask &= possible[stage->needs[j]];
 			if (!mask)

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "pipelines/plan.h"
 
-#define ROUNDS 3000
+#define ROUNDS 2000
 
 static uint32_t next_random(uint32_t *seed) /* xorshift32, Marsaglia 2003 */
 {
