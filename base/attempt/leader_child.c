@@ -143,6 +143,8 @@ void leader_child(const struct child_plan *plan)
 		_exit(127);
 	umask(022);
 	reset_signals();
+	if (!wrapped && command->has_user)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* bubblewrap does so itself, inside */
 	if (wrapped)
 		exec_wrapper(plan, report_fd);
 	exec_plain(plan, report_fd);

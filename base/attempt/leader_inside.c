@@ -109,9 +109,10 @@ static int watch(pid_t command, int signal_fd)
 			}
 		}
 		if (fds[1].revents) {
-			if (recv(INSIDE_FD_REPORT, &message, 1, MSG_DONTWAIT) == 0)
+			ssize_t n = recv(INSIDE_FD_REPORT, &message, 1, MSG_DONTWAIT);
+			if (n == 0)
 				return 1;
-			if (message == STOP_MESSAGE)
+			if (n == 1 && message == STOP_MESSAGE)
 				kill(-1, SIGTERM);
 		}
 	}

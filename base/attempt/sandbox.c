@@ -21,7 +21,7 @@ static const char *const fixed[] = {
 /* What programs commonly need of /etc. Nothing in these files is private to the host. */
 static const char *const etc_always[] = {
 	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl", "ca-certificates", "localtime", "timezone", "nsswitch.conf", "hosts",
-	"host.conf", "services", "protocols", "mime.types", "fonts", "python3", "python3.11", "java-17-openjdk", "debian_version", "os-release",
+	"host.conf", "services", "protocols", "mime.types", "fonts", "debian_version", "os-release",
 };
 static const char *const etc_network[] = {"resolv.conf", "gai.conf"};
 

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -447,6 +449,33 @@ static void the_stage_user_owns_nothing_of_ours(void **state)
 	assert_non_null(strstr(ran->log, expected));
 }
 
+static void a_full_disk_takes_neither_the_run_nor_its_record(void **state)
+{
+	const struct fixture *fixture = *state;
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", fixture->dir, "tmpfs", 0, "size=256k") < 0)
+		skip();
+	CLEANUP(ran_free) struct ran *ran = run_script(fixture, "cat /dev/zero >fill; echo is not in the log; seq 100000 200000; rm fill; echo is in the log; exit 9");
+	cleanup_free char *probe = fixture_write(fixture, "room", "again");
+	assert_int_equal(umount(fixture->dir), 0);
+	assert_int_equal(ran->state, ATTEMPT_FINISHED);
+	assert_int_equal(ran->record.exit_code, 9);
+	assert_non_null(strstr(ran->log, " bytes of log could not be written: No space left on device\n"));
+	assert_non_null(strstr(ran->log, "is in the log\n"));
+}
+
+static void a_disk_that_stays_full_keeps_the_reserved_record(void **state)
+{
+	const struct fixture *fixture = *state;
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", fixture->dir, "tmpfs", 0, "size=256k") < 0)
+		skip();
+	CLEANUP(ran_free) struct ran *ran = run_script(fixture, "cat /dev/zero >fill; exit 9");
+	assert_int_equal(umount(fixture->dir), 0);
+	assert_int_equal(ran->state, ATTEMPT_FINISHED);
+	assert_int_equal(ran->record.exit_code, 9);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, attempt_teardown)
 int main(void)
 {
@@ -472,6 +501,8 @@ int main(void)
 		TEST(running_out_of_memory_has_its_own_name),
 		TEST(a_missing_leader_is_told),
 		TEST(the_stage_user_owns_nothing_of_ours),
+		TEST(a_full_disk_takes_neither_the_run_nor_its_record),
+		TEST(a_disk_that_stays_full_keeps_the_reserved_record),
 	};
 	use_leader(LEADER_PATH);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* a killed starter's leader becomes ours: teardown waits for it */

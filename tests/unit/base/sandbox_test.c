@@ -356,6 +356,18 @@ static void secrets_get_in_and_stay_masked(void **state)
 	assert_non_null(strstr(ran->log, "--- main\n***\n0\n"));
 }
 
+static void running_out_of_memory_is_told_through_the_sandbox(void **state)
+{
+	const struct place *place = *state;
+	struct attempt_command command = boxed(place, "python3 -c 'x = bytearray(400 << 20); print(len(x))'");
+	struct attempt_spec spec = {.dir = place->attempt, .commands = &command, .n_commands = 1, .limits = {.memory_bytes = 64 << 20}};
+	CLEANUP(ran_free) struct ran *ran = attempt_run(&spec);
+	if (!strstr(ran->log, "by cgroup"))
+		skip();
+	assert_int_equal(ran->record.end, ATTEMPT_OOM);
+	assert_non_null(strstr(ran->record.message, "(out of memory)"));
+}
+
 static void an_unpacked_image_can_be_the_root(void **state)
 {
 	static const char *const argv[] = {"/app/busy", NULL};
@@ -434,6 +446,7 @@ int main(void)
 		TEST(a_killed_leader_leaves_nobody_behind),
 		TEST(the_end_of_the_command_is_the_end_of_its_daemons),
 		TEST(secrets_get_in_and_stay_masked),
+		TEST(running_out_of_memory_is_told_through_the_sandbox),
 		TEST(an_unpacked_image_can_be_the_root),
 		TEST(an_image_root_shows_the_image_and_the_binds),
 		TEST(relative_paths_are_refused),
