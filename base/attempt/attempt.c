@@ -330,11 +330,13 @@ static int claim(const char *dir, int *ret_lock, struct error **err)
 
 	if (lock < 0)
 		return error_set(err, ERROR_IO, errno, "open %s", path);
-	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? error_set(err, ERROR_CONFLICT, 0, "it is already running")
-					    : error_set(err, ERROR_IO, errno, "lock %s", path);
-	if (has(dir, "exit"))
+	int status = flock(lock, LOCK_EX | LOCK_NB);
+	int errnum = errno;
+	if (has(dir, "exit")) /* also while its leader, done with it, is on the way out */
 		return error_set(err, ERROR_CONFLICT, 0, "it has already finished");
+	if (status < 0)
+		return errnum == EWOULDBLOCK ? error_set(err, ERROR_CONFLICT, 0, "it is already running")
+					     : error_set(err, ERROR_IO, errnum, "lock %s", path);
 	if (has(dir, "started"))
 		return error_set(err, ERROR_CONFLICT, 0, "it was started before and is lost; a new attempt is needed");
 	*ret_lock = steal_fd(&lock);

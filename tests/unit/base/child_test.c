@@ -148,11 +148,11 @@ static void only_named_descriptors_are_inherited(void **state)
 {
 	(void)state;
 	int kept = open("/dev/null", O_RDONLY | O_CLOEXEC), other = open("/dev/null", O_RDONLY);
-	cleanup_free char *script = xasprintf("ls /proc/$$/fd | tr '\\n' ' '; test -e /proc/$$/fd/%d", kept);
+	cleanup_free char *script = xasprintf("ls /proc/$$/fd; test -e /proc/$$/fd/%d", kept);
 	struct child_spec spec = shell(script);
 	struct child_result result;
 	cleanup_error struct error *err = NULL;
-	cleanup_free char *expected = xasprintf("0 1 2 %d ", kept);
+	cleanup_free char *expected = xasprintf("0\n1\n2\n%d\n", kept);
 	spec.inherit_fds = &kept;
 	spec.n_inherit_fds = 1;
 	assert_ok(child_run(&spec, &result, &err), err);
