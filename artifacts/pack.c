@@ -78,7 +78,8 @@ static int list_dir(struct pack *pack, int fd, struct names *names, struct error
 	}
 	if (errno)
 		return error_set(err, ERROR_IO, errno, "cannot read directory %s", pack->path.data);
-	qsort(names->items, names->n, sizeof(*names->items), compare_names);
+	if (names->n > 1)
+		qsort(names->items, names->n, sizeof(*names->items), compare_names);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "tests/unit/artifacts/oci_fixture.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 
 DEFINE_CLEANUP(struct oci_store, oci_store_free);
 #define cleanup_store CLEANUP(oci_store_free)
@@ -72,6 +73,39 @@ static void a_delivery_is_verified_and_taken(void **state)
 	assert_string_equal(left, "");
 	assert_int_equal(oci_incoming_accept(store, "7", "outputs", got, &err), -1);
 	assert_error(err, ERROR_NOT_FOUND, "incoming 7: cannot open 7: No such file or directory");
+}
+
+/* As it is in the daemon: root's store, a child without any rights. */
+static void an_unprivileged_child_delivers(void **state)
+{
+	struct fixture *fixture = *state;
+	if (geteuid() != 0)
+		skip();
+	cleanup_store struct oci_store *store = open_store(fixture);
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *workspace = path_join(fixture->dir, "ws");
+	cleanup_free char *incoming = NULL;
+	char got[DIGEST_SIZE];
+	free(fixture_write(fixture, "ws/x", "hello"));
+	assert_int_equal(chmod(fixture->dir, 0711), 0);
+	assert_ok(oci_incoming_make(store, "7", 65534, 65534, &incoming, &err), err);
+	pid_t pid = fork();
+	if (pid == 0) {
+		static const char *const outputs[] = {"x"};
+		if (setgid(65534) < 0 || setuid(65534) < 0 || capture_outputs(workspace, outputs, 1, incoming, got, NULL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_ok(oci_incoming_accept(store, "7", "outputs", got, &err), err);
+	/* From now on they are nobody's but ours. */
+	cleanup_free char *blob = oci_blob_path(store, got);
+	struct stat st;
+	assert_int_equal(stat(blob, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_mode & 07777, 0444);
 }
 
 static void a_tag_that_was_not_delivered_is_told(void **state)
@@ -361,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_delivery_is_verified_and_taken, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(an_unprivileged_child_delivers, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_tag_that_was_not_delivered_is_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(damaged_deliveries_are_refused, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_reference_into_the_store_is_no_delivery, fixture_setup, fixture_teardown),
