@@ -313,9 +313,13 @@ int child_start(struct loop *loop, const struct child_spec *spec, child_done_fn 
 		return -1;
 	if (!spec->env)
 		default_environment(&env);
-	struct plumbing plumbing = {.in = in, .out = out_write, .err = err_write, .report = report_write, .spec = spec,
-		.argv = (char *const *)(uintptr_t)spec->argv,
-		.env = (char *const *)(uintptr_t)(spec->env ? spec->env : strlist_items(&env))};
+	struct plumbing plumbing = {.in = in,
+				    .out = out_write,
+				    .err = err_write,
+				    .report = report_write,
+				    .spec = spec,
+				    .argv = (char *const *)(uintptr_t)spec->argv,
+				    .env = (char *const *)(uintptr_t)(spec->env ? spec->env : strlist_items(&env))};
 	if (spawn(&plumbing, report_read, report_write, &pid, err) < 0)
 		return -1;
 
@@ -392,8 +396,8 @@ int child_expect_success(const struct child_result *result, const char *what, st
 	if (result->timed_out)
 		return error_set(err, ERROR_TIMEOUT, 0, "%s: timed out%s%.*s", what, colon, len, line);
 	if (result->signal)
-		return error_set(err, ERROR_IO, 0, "%s: killed by signal %d (%s)%s%.*s", what, result->signal, strsignal(result->signal),
-				 colon, len, line);
+		return error_set(err, ERROR_IO, 0, "%s: killed by signal %d (%s)%s%.*s", what, result->signal, strsignal(result->signal), colon, len,
+				 line);
 	if (result->exit_code)
 		return error_set(err, ERROR_IO, 0, "%s: exit status %d%s%.*s", what, result->exit_code, colon, len, line);
 	return 0;

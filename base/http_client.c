@@ -40,7 +40,10 @@ struct http_client {
 	struct loop_timer *timer;
 	struct transfer *transfers;
 	struct socket_watch *sockets;
-	struct { struct transfer *transfer; CURLcode code; } *refused; /* curl would not take them; told from the loop, not from inside send */
+	struct {
+		struct transfer *transfer;
+		CURLcode code;
+	} * refused; /* curl would not take them; told from the loop, not from inside send */
 	size_t n_refused, refused_capacity;
 	struct loop_timer *refused_timer;
 	bool calling, freed;
@@ -90,10 +93,10 @@ static bool is_loopback(const char *url)
 	return strncasecmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
 }
 
-#define SET(option, value)                                                                 \
-	do {                                                                               \
-		if (curl_easy_setopt(transfer->easy, (option), (value)) != CURLE_OK)       \
-			abort(); /* only for options unknown to the library, or no memory */ \
+#define SET(option, value)                                                                                                                           \
+	do {                                                                                                                                         \
+		if (curl_easy_setopt(transfer->easy, (option), (value)) != CURLE_OK)                                                                 \
+			abort(); /* only for options unknown to the library, or no memory */                                                         \
 	} while (0)
 
 static void set_method(struct transfer *transfer, const struct http_request *request)

@@ -144,12 +144,12 @@ static int check_secrets(const struct attempt_spec *spec, struct error **err)
 		const struct attempt_secret *secret = &spec->secrets[i];
 		size_t len = strlen(secret->value);
 		if (!secret_is_maskable(secret->value))
-			return error_set(err, ERROR_INVALID, 0, "secret %s is shorter than %d bytes and could not be masked in the log",
-					 secret->name, MASK_MIN_BYTES);
+			return error_set(err, ERROR_INVALID, 0, "secret %s is shorter than %d bytes and could not be masked in the log", secret->name,
+					 MASK_MIN_BYTES);
 		total += len;
 		if (len > SECRET_MAX_BYTES || total > SECRETS_MAX_BYTES)
-			return error_set(err, ERROR_TOO_LARGE, 0, "secret %s: at most %d bytes each and %d together", secret->name,
-					 SECRET_MAX_BYTES, SECRETS_MAX_BYTES);
+			return error_set(err, ERROR_TOO_LARGE, 0, "secret %s: at most %d bytes each and %d together", secret->name, SECRET_MAX_BYTES,
+					 SECRETS_MAX_BYTES);
 	}
 	return 0;
 }
@@ -255,7 +255,8 @@ struct launch {
 __attribute__((noreturn)) static void become_leader(const struct launch *launch)
 {
 	char *argv[] = {(char *)(uintptr_t)launch->leader, (char *)(uintptr_t)launch->dir, NULL};
-	char *env[] = {(char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", (char *)(uintptr_t) "LANG=C.UTF-8", NULL};
+	char *env[] = {(char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", (char *)(uintptr_t) "LANG=C.UTF-8",
+		       NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int lock = fcntl(launch->lock, F_DUPFD_CLOEXEC, 10), status = fcntl(launch->status, F_DUPFD_CLOEXEC, 10);
 	int secrets = fcntl(launch->secrets, F_DUPFD_CLOEXEC, 10);

@@ -33,45 +33,45 @@ struct sandbox_bind {
 	bool writable;
 };
 struct sandbox {
-	bool enabled;                  /* false: run as we are (HAProxy, our own trusted helpers) */
-	const char *rootfs;            /* an unpacked image as root (read-only), or NULL for the host's /usr */
+	bool enabled;       /* false: run as we are (HAProxy, our own trusted helpers) */
+	const char *rootfs; /* an unpacked image as root (read-only), or NULL for the host's /usr */
 	const struct sandbox_bind *binds;
 	size_t n_binds;
-	const char *dir;               /* working directory inside; "/workspace" for stages */
-	bool network;                  /* share the host's network; else none but loopback of its own */
+	const char *dir; /* working directory inside; "/workspace" for stages */
+	bool network;    /* share the host's network; else none but loopback of its own */
 };
 
 struct attempt_command {
-	const char *name;              /* "prepare", "main", "capture", ... told in the exit record and the log */
+	const char *name; /* "prepare", "main", "capture", ... told in the exit record and the log */
 	const char *const *argv;
-	const char *const *env;        /* complete environment; secrets are added by the leader if with_secrets */
+	const char *const *env; /* complete environment; secrets are added by the leader if with_secrets */
 	struct sandbox sandbox;
-	bool to_result;                /* standard output goes to `result` (at most 16 MiB), standard error to `log` */
+	bool to_result; /* standard output goes to `result` (at most 16 MiB), standard error to `log` */
 	bool with_secrets;
-	bool as_stage_user;            /* drop to the unprivileged uid (when we are root); implied by sandbox.enabled */
+	bool as_stage_user; /* drop to the unprivileged uid (when we are root); implied by sandbox.enabled */
 };
 
 struct attempt_secret {
-	const char *name, *value;      /* environment variable; masked in the log in all its spellings */
+	const char *name, *value; /* environment variable; masked in the log in all its spellings */
 };
 
 struct attempt_limits {
-	uint64_t memory_bytes;         /* 0: none */
-	uint64_t log_max_bytes;        /* 0: 64 MiB; beyond it the middle is dropped and the log says so */
-	unsigned open_files;           /* 0: 4096 */
-	unsigned cpu;                  /* 0: none; cgroup v2 cpu.max where delegated, else told in the log as not enforced */
+	uint64_t memory_bytes;  /* 0: none */
+	uint64_t log_max_bytes; /* 0: 64 MiB; beyond it the middle is dropped and the log says so */
+	unsigned open_files;    /* 0: 4096 */
+	unsigned cpu;           /* 0: none; cgroup v2 cpu.max where delegated, else told in the log as not enforced */
 };
 
 struct attempt_spec {
-	const char *dir;               /* the attempt's folder; exists */
+	const char *dir; /* the attempt's folder; exists */
 	const struct attempt_command *commands;
-	size_t n_commands;             /* run in order until one fails */
-	uint64_t timeout_ms;           /* over all commands; 0: none (instances) */
-	uint64_t grace_ms;             /* TERM -> KILL; 0: 10 s */
+	size_t n_commands;   /* run in order until one fails */
+	uint64_t timeout_ms; /* over all commands; 0: none (instances) */
+	uint64_t grace_ms;   /* TERM -> KILL; 0: 10 s */
 	struct attempt_limits limits;
 	const struct attempt_secret *secrets; /* handed over on an inherited descriptor, never on disk, never in argv */
 	size_t n_secrets;
-	bool untrusted;                /* run under the uid for untrusted runs */
+	bool untrusted; /* run under the uid for untrusted runs */
 };
 
 enum attempt_state { ATTEMPT_NEW, ATTEMPT_RUNNING, ATTEMPT_FINISHED, ATTEMPT_LOST };

@@ -191,8 +191,8 @@ static void fill_usage(struct exit_record *record)
 	struct rusage usage = {0};
 
 	getrusage(RUSAGE_CHILDREN, &usage);
-	record->cpu_ms = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-			 (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+	record->cpu_ms =
+		(uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 + (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 	record->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }
 

@@ -78,9 +78,9 @@ void leader_log_close(struct leader_log *log);
 
 /* Limits of one attempt: over all its commands together. */
 struct limits {
-	char group[512];        /* our cgroup's folder, or "" */
+	char group[512]; /* our cgroup's folder, or "" */
 	bool v2;
-	int join_fd;            /* cgroup.procs, or -1: the child writes itself in */
+	int join_fd;                       /* cgroup.procs, or -1: the child writes itself in */
 	uint64_t memory_bytes, data_bytes; /* data_bytes: by RLIMIT_DATA, when there is no group */
 	uint64_t open_files;
 	uint64_t oom_kills_before;

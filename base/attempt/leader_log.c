@@ -12,20 +12,20 @@ enum { LINE_MAX_BYTES = 64 << 10, OUT_BYTES = 64 << 10, PARTIAL_MS = 200, FRAME_
 
 struct leader_log {
 	int fd;
-	uint64_t head_left;        /* bytes that may still be written as they come */
-	char *tail;                /* a ring with the last bytes of what came after */
+	uint64_t head_left; /* bytes that may still be written as they come */
+	char *tail;         /* a ring with the last bytes of what came after */
 	size_t tail_size, tail_len, tail_at;
-	uint64_t beyond;           /* bytes that came after the head was full */
+	uint64_t beyond; /* bytes that came after the head was full */
 	char out[OUT_BYTES];
 	size_t out_len;
-	uint64_t unwritten;        /* bytes lost to a failing write, not yet told */
+	uint64_t unwritten; /* bytes lost to a failing write, not yet told */
 	int write_errno;
 
 	char line[LINE_MAX_BYTES]; /* the line being received */
 	size_t line_len;
-	bool after_cr;             /* the last byte was a carriage return: a new frame or the end of a DOS line */
-	bool frames;               /* this line has been rewritten */
-	bool shown;                /* a part of this line is in the log already */
+	bool after_cr; /* the last byte was a carriage return: a new frame or the end of a DOS line */
+	bool frames;   /* this line has been rewritten */
+	bool shown;    /* a part of this line is in the log already */
 	uint64_t touched_ms, frame_ms;
 	char last[LAST_LINE];
 };

@@ -23,11 +23,11 @@ struct supervision {
 	int report_fd, log_fd, result_fd; /* our ends; -1 once finished with */
 	struct mask_stream *log_stream, *result_stream;
 	bool exited;
-	int status;              /* of the child */
-	bool running;            /* process 1 of the sandbox has said so */
+	int status;   /* of the child */
+	bool running; /* process 1 of the sandbox has said so */
 	bool inside_ended;
-	int inside_status;       /* what it said about the command: more exact than `status` */
-	int failed_errno;        /* exec failed */
+	int inside_status; /* what it said about the command: more exact than `status` */
+	int failed_errno;  /* exec failed */
 	char failed_text[160];
 	bool stopping, killed;
 	uint64_t now_ms, kill_at_ms, drain_until_ms; /* monotonic */
@@ -100,8 +100,10 @@ static int passwd_file(uid_t uid, gid_t gid)
 {
 	char text[300];
 
-	snprintf(text, sizeof(text), "root:x:0:0:root:/root:/bin/sh\npenstock:x:%u:%u:penstock:/tmp:/bin/sh\n"
-		 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", (unsigned)uid, (unsigned)gid);
+	snprintf(text, sizeof(text),
+		 "root:x:0:0:root:/root:/bin/sh\npenstock:x:%u:%u:penstock:/tmp:/bin/sh\n"
+		 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		 (unsigned)uid, (unsigned)gid);
 	return text_file(text);
 }
 
@@ -125,8 +127,14 @@ static int close_fd(int *fd)
 static int launch(struct supervision *s, const struct text_list *env)
 {
 	const struct leader_command *command = s->command;
-	struct child_plan plan = {.leader = s->leader, .command = command, .argv = command->argv.items, .env = env->items,
-		.job_fd = -1, .exe_fd = -1, .passwd_fd = -1, .group_fd = -1};
+	struct child_plan plan = {.leader = s->leader,
+				  .command = command,
+				  .argv = command->argv.items,
+				  .env = env->items,
+				  .job_fd = -1,
+				  .exe_fd = -1,
+				  .passwd_fd = -1,
+				  .group_fd = -1};
 	int report[2] = {-1, -1}, log[2] = {-1, -1}, result[2] = {-1, -1};
 	bool ok = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) == 0 && pipe2(log, O_CLOEXEC) == 0;
 
@@ -352,8 +360,11 @@ static void turn(struct supervision *s)
 	if (s->exited)
 		timeout = until(s->drain_until_ms, now, timeout);
 
-	struct pollfd fds[] = {{leader->signal_fd, POLLIN, 0}, {leader->control_fd, POLLIN, 0}, {s->report_fd, POLLIN, 0},
-		{s->log_fd, POLLIN, 0}, {s->result_fd, POLLIN, 0}};
+	struct pollfd fds[] = {{leader->signal_fd, POLLIN, 0},
+			       {leader->control_fd, POLLIN, 0},
+			       {s->report_fd, POLLIN, 0},
+			       {s->log_fd, POLLIN, 0},
+			       {s->result_fd, POLLIN, 0}};
 	if (poll(fds, 5, timeout) <= 0)
 		return;
 	now = s->now_ms = mono_ms();
@@ -422,7 +433,7 @@ static void end_of(struct supervision *s, struct command_end *ret)
 		span_text(leader->spec.grace_ms, grace, sizeof(grace));
 		ret->end = leader->timed_out ? ATTEMPT_TIMED_OUT : ATTEMPT_CANCELLED;
 		int n = !leader->timed_out ? snprintf(ret->message, sizeof(ret->message), "cancelled")
-					  : snprintf(ret->message, sizeof(ret->message), "timed out after %s", span);
+					   : snprintf(ret->message, sizeof(ret->message), "timed out after %s", span);
 		if (leader->killed_after_grace)
 			snprintf(ret->message + n, sizeof(ret->message) - (size_t)n, "; it did not end within %s of SIGTERM and was killed", grace);
 	} else if (wrapped && !s->running) {

@@ -25,7 +25,7 @@ struct mask_stream {
 	mask_emit_fn emit;
 	void *arg;
 	uint32_t state;
-	char *held;          /* the last depth(state) bytes of the input */
+	char *held;             /* the last depth(state) bytes of the input */
 	unsigned char *covered; /* of each: does it belong to an occurrence? */
 	size_t n_held;
 	bool in_run; /* the last byte that became final was covered */

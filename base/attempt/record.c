@@ -9,8 +9,8 @@
 #define MAX_KEY 32
 
 static const char *const end_names[] = {
-	[ATTEMPT_EXITED] = "exited", [ATTEMPT_SIGNALED] = "signaled", [ATTEMPT_TIMED_OUT] = "timed_out",
-	[ATTEMPT_CANCELLED] = "cancelled", [ATTEMPT_OOM] = "oom", [ATTEMPT_NOT_STARTED] = "not_started",
+	[ATTEMPT_EXITED] = "exited",       [ATTEMPT_SIGNALED] = "signaled", [ATTEMPT_TIMED_OUT] = "timed_out",
+	[ATTEMPT_CANCELLED] = "cancelled", [ATTEMPT_OOM] = "oom",           [ATTEMPT_NOT_STARTED] = "not_started",
 };
 #define N_ENDS (sizeof(end_names) / sizeof(end_names[0]))
 

@@ -14,14 +14,15 @@
 
 /* Namespaces and privileges: the same for every sandbox. */
 static const char *const fixed[] = {
-	"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL",
-	"--new-session", "--die-with-parent", "--as-pid-1", "--hostname", "penstock", "--clearenv",
+	"--unshare-user",   "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+	"--disable-userns", "--cap-drop",    "ALL",           "--new-session", "--die-with-parent",
+	"--as-pid-1",       "--hostname",    "penstock",      "--clearenv",
 };
 
 /* What programs commonly need of /etc. Nothing in these files is private to the host. */
 static const char *const etc_always[] = {
-	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl", "ca-certificates", "localtime", "timezone", "nsswitch.conf", "hosts",
-	"host.conf", "services", "protocols", "mime.types", "fonts", "debian_version", "os-release",
+	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl",        "ca-certificates", "localtime",      "timezone",   "nsswitch.conf",
+	"hosts",       "host.conf",  "services",     "protocols",    "mime.types", "fonts",           "debian_version", "os-release",
 };
 static const char *const etc_network[] = {"resolv.conf", "gai.conf"};
 

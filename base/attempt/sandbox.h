@@ -12,7 +12,7 @@
 
 struct sandbox_wrapper {
 	struct strlist argv;
-	struct strlist stage;  /* host paths; argv names them as <stage_dir>/<index>. Empty when we may not mount: argv names them themselves */
+	struct strlist stage; /* host paths; argv names them as <stage_dir>/<index>. Empty when we may not mount: argv names them themselves */
 	const char *stage_dir;
 };
 /* MISSING without bubblewrap, INVALID for relative paths, NOT_FOUND for a rootfs that cannot be read. */

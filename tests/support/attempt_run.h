@@ -22,8 +22,8 @@ struct attempt_command shell_command(const char *script);
 /* Sets $PENSTOCK_LEADER; call it in main(). */
 void use_leader(const char *path);
 
-struct ran *attempt_run(const struct attempt_spec *spec);  /* fails the test when it does not start */
-struct ran *attempt_await(const char *dir);                /* of one that runs; fails the test after 60 s */
+struct ran *attempt_run(const struct attempt_spec *spec); /* fails the test when it does not start */
+struct ran *attempt_await(const char *dir);               /* of one that runs; fails the test after 60 s */
 /* cmocka teardown: waits for leaders, then fixture_teardown. */
 int attempt_teardown(void **state);
 /* Waits until the file is there (or its text begins so); fails the test after 60 s. */

@@ -104,10 +104,11 @@ static void answer(struct http_peer *peer, const struct http_exchange *exchange,
 	if (exchange->raw)
 		send_all(fd, exchange->raw, strlen(exchange->raw));
 	if (!exchange->raw && !exchange->drop && !exchange->hang) {
-		cleanup_free char *head = xasprintf("HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s%s%s\r\n",
-						    exchange->status ? exchange->status : 200, len + exchange->hang_after,
-						    exchange->content_type ? "Content-Type: " : "", exchange->content_type ? exchange->content_type : "",
-						    exchange->content_type ? "\r\n" : "", exchange->headers ? exchange->headers : "");
+		cleanup_free char *head =
+			xasprintf("HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s%s%s\r\n",
+				  exchange->status ? exchange->status : 200, len + exchange->hang_after,
+				  exchange->content_type ? "Content-Type: " : "", exchange->content_type ? exchange->content_type : "",
+				  exchange->content_type ? "\r\n" : "", exchange->headers ? exchange->headers : "");
 		send_all(fd, head, strlen(head));
 		if (!head_only)
 			send_all(fd, exchange->body ? exchange->body : "", len);

@@ -79,7 +79,12 @@ static long leader_pid(const char *dir)
 
 static void exit_codes_and_signals_are_told(void **state)
 {
-	static const struct { const char *script; enum attempt_end end; int code, signal; const char *message; } cases[] = {
+	static const struct {
+		const char *script;
+		enum attempt_end end;
+		int code, signal;
+		const char *message;
+	} cases[] = {
 		{"exit 0", ATTEMPT_EXITED, 0, 0, "exit status 0"},
 		{"exit 75", ATTEMPT_EXITED, 75, 0, "exit status 75"},
 		{"kill -SEGV $$", ATTEMPT_SIGNALED, 0, SIGSEGV, "killed by SIGSEGV"},
@@ -210,8 +215,9 @@ static void a_grandchild_that_became_a_daemon_neither_hangs_nor_survives_the_att
 	const struct fixture *fixture = *state;
 	cleanup_fd int ready = barrier(fixture, "ready");
 	/* setsid leaves the group; the double fork leaves the parent; it keeps our pipe open. */
-	CLEANUP(ran_free) struct ran *ran =
-		run_script(fixture, "setsid sh -c '(trap \"\" TERM HUP; echo $$ >ready; exec tail -f /dev/null) & ' ; read x <ready; echo $x >ready; exit 0");
+	CLEANUP(ran_free)
+	struct ran *ran = run_script(
+		fixture, "setsid sh -c '(trap \"\" TERM HUP; echo $$ >ready; exec tail -f /dev/null) & ' ; read x <ready; echo $x >ready; exit 0");
 
 	assert_int_equal(ran->record.end, ATTEMPT_EXITED);
 	assert_int_equal(ran->record.exit_code, 0);
@@ -298,7 +304,8 @@ static void secrets_reach_the_environment_and_nothing_else(void **state)
 	cleanup_fd int ready = barrier(fixture, "ready");
 	cleanup_fd int go = barrier(fixture, "go");
 	cleanup_error struct error *err = NULL;
-	struct attempt_command commands[] = {shell_command("echo without: ${TOKEN-unset}"),
+	struct attempt_command commands[] = {
+		shell_command("echo without: ${TOKEN-unset}"),
 		shell_command("echo token: $TOKEN; printf %s \"$TOKEN\" | base64; echo up >ready; read x <go; test ${#TOKEN} = 22")};
 	struct attempt_spec spec = spec_of(fixture, commands, 2);
 	commands[1].with_secrets = true;
@@ -462,7 +469,8 @@ static void a_full_disk_takes_neither_the_run_nor_its_record(void **state)
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", fixture->dir, "tmpfs", 0, "size=256k") < 0)
 		skip();
-	CLEANUP(ran_free) struct ran *ran = run_script(fixture, "cat /dev/zero >fill; echo is not in the log; seq 100000 200000; rm fill; echo is in the log; exit 9");
+	CLEANUP(ran_free)
+	struct ran *ran = run_script(fixture, "cat /dev/zero >fill; echo is not in the log; seq 100000 200000; rm fill; echo is in the log; exit 9");
 	cleanup_free char *probe = fixture_write(fixture, "room", "again");
 	await_leaders();
 	assert_int_equal(umount(fixture->dir), 0);

@@ -18,9 +18,17 @@ static void an_answer_is_an_answer_whatever_its_status(void **state)
 {
 	(void)state;
 	static const struct http_exchange script[] = {
-		{.expect_method = "GET", .expect_path = "/ok", .expect_header = "X-Test: yes", .content_type = "text/plain; charset=utf-8", .body = "hello"},
+		{.expect_method = "GET",
+		 .expect_path = "/ok",
+		 .expect_header = "X-Test: yes",
+		 .content_type = "text/plain; charset=utf-8",
+		 .body = "hello"},
 		{.expect_method = "GET", .expect_path = "/gone", .status = 410, .body = "gone"},
-		{.expect_method = "POST", .expect_path = "/in", .expect_header = "Content-Type: application/json", .expect_body = "{\"a\":1}", .status = 201},
+		{.expect_method = "POST",
+		 .expect_path = "/in",
+		 .expect_header = "Content-Type: application/json",
+		 .expect_body = "{\"a\":1}",
+		 .status = 201},
 		{.expect_method = "PUT", .expect_body = "", .expect_header = "Content-Length: 0", .status = 204},
 		{.expect_method = "HEAD", .body = "12345"},
 		{.expect_method = "DELETE"},
@@ -28,15 +36,29 @@ static void an_answer_is_an_answer_whatever_its_status(void **state)
 	};
 	struct http_peer *peer = http_peer_start(script, ARRAY_SIZE(script));
 	static const char *const test_header[] = {"X-Test: yes", NULL}, *const json[] = {"Content-Type: application/json", NULL};
-	static const struct { const char *method, *path; const char *const *headers; const char *body; long status; const char *expected; } cases[] = {
-		{NULL, "/ok", test_header, NULL, 200, "hello"}, {"GET", "/gone", NULL, NULL, 410, "gone"}, {"POST", "/in", json, "{\"a\":1}", 201, ""},
-		{"PUT", "/empty", NULL, "", 204, ""}, {"HEAD", "/", NULL, NULL, 200, ""}, {"DELETE", "/x", NULL, NULL, 200, ""}, {NULL, "/moved", NULL, NULL, 302, ""},
+	static const struct {
+		const char *method, *path;
+		const char *const *headers;
+		const char *body;
+		long status;
+		const char *expected;
+	} cases[] = {
+		{NULL, "/ok", test_header, NULL, 200, "hello"},
+		{"GET", "/gone", NULL, NULL, 410, "gone"},
+		{"POST", "/in", json, "{\"a\":1}", 201, ""},
+		{"PUT", "/empty", NULL, "", 204, ""},
+		{"HEAD", "/", NULL, NULL, 200, ""},
+		{"DELETE", "/x", NULL, NULL, 200, ""},
+		{NULL, "/moved", NULL, NULL, 302, ""},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		cleanup_error struct error *err = NULL;
 		struct http_response response;
-		struct http_request request = {.method = cases[i].method, .url = http_peer_url(peer, cases[i].path), .headers = cases[i].headers,
-			.body = cases[i].body, .body_len = cases[i].body ? strlen(cases[i].body) : 0};
+		struct http_request request = {.method = cases[i].method,
+					       .url = http_peer_url(peer, cases[i].path),
+					       .headers = cases[i].headers,
+					       .body = cases[i].body,
+					       .body_len = cases[i].body ? strlen(cases[i].body) : 0};
 		assert_ok(http_fetch(&request, &response, &err), err);
 		assert_int_equal(response.status, cases[i].status);
 		assert_string_equal(response.body, cases[i].expected);
@@ -77,7 +99,11 @@ static void failures_have_their_own_codes(void **state)
 {
 	(void)state;
 	static const struct http_exchange script[] = {
-		{.hang = true}, {.body = "0123456789"}, {.drop = true}, {.raw = "SSH-2.0-nonsense\r\n\r\n"}, {.hang_after = true, .body = "x"},
+		{.hang = true},
+		{.body = "0123456789"},
+		{.drop = true},
+		{.raw = "SSH-2.0-nonsense\r\n\r\n"},
+		{.hang_after = true, .body = "x"},
 		{.raw = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"},
 	};
 	struct http_peer *peer = http_peer_start(script, ARRAY_SIZE(script));
@@ -226,12 +252,8 @@ static void freeing_the_client_drops_what_is_in_flight(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(an_answer_is_an_answer_whatever_its_status),
-		TEST(a_unix_socket_is_a_way_too),
-		TEST(failures_have_their_own_codes),
-		TEST(a_stream_is_handed_on_and_may_be_ended),
-		TEST(the_loop_carries_many_at_once),
-		TEST(bad_requests_are_told_from_the_loop),
+		TEST(an_answer_is_an_answer_whatever_its_status), TEST(a_unix_socket_is_a_way_too),    TEST(failures_have_their_own_codes),
+		TEST(a_stream_is_handed_on_and_may_be_ended),     TEST(the_loop_carries_many_at_once), TEST(bad_requests_are_told_from_the_loop),
 		TEST(freeing_the_client_drops_what_is_in_flight),
 	};
 	return cmocka_run_group_tests(tests, warm_up, NULL);

@@ -162,7 +162,9 @@ static void check_secret(const char *secret, const char *text, const char *expec
 static void spellings_are_known(void **state)
 {
 	(void)state;
-	static const struct { const char *secret, *text, *expected; } cases[] = {
+	static const struct {
+		const char *secret, *text, *expected;
+	} cases[] = {
 		{"pa ss/w\"rd", "raw: pa ss/w\"rd!", "raw: ***!"},
 		{"pa ss/w\"rd", "url: pa%20ss%2Fw%22rd&", "url: ***&"},
 		{"pa ss/w\"rd", "url: pa%20ss%2fw%22rd&", "url: ***&"},
@@ -173,13 +175,15 @@ static void spellings_are_known(void **state)
 		{"line one\nline two", "json: line one\\nline two.", "json: ***."},
 		{"line one\nline two", "shown: line two", "shown: ***"},
 		{"line one\nab\nline two", "ab stays", "ab stays"},
-		{"gr\xc3\xbc\xc3\x9f" "e-\xf0\x9f\x94\x91", "py: gr\\u00fc\\u00dfe-\\ud83d\\udd11", "py: ***"},
+		{"gr\xc3\xbc\xc3\x9f"
+		 "e-\xf0\x9f\x94\x91",
+		 "py: gr\\u00fc\\u00dfe-\\ud83d\\udd11", "py: ***"},
 		/* printf '%s' secret-token | base64, and with one and two bytes before it, and more behind it */
 		{"secret-token", "c2VjcmV0LXRva2Vu", "***"},
-		{"secret-token", "eHNlY3JldC10b2tlbg==", "eH***g=="},   /* "x" + secret */
-		{"secret-token", "eHhzZWNyZXQtdG9rZW4=", "eHh***4="},   /* "xx" + secret */
-		{"secret-token", "c2VjcmV0LXRva2VuOnB3", "***OnB3"},    /* secret + ":pw" */
-		{"secret-token", "eHh4c2VjcmV0LXRva2Vu", "eHh4***"},    /* "xxx" + secret */
+		{"secret-token", "eHNlY3JldC10b2tlbg==", "eH***g=="}, /* "x" + secret */
+		{"secret-token", "eHhzZWNyZXQtdG9rZW4=", "eHh***4="}, /* "xx" + secret */
+		{"secret-token", "c2VjcmV0LXRva2VuOnB3", "***OnB3"},  /* secret + ":pw" */
+		{"secret-token", "eHh4c2VjcmV0LXRva2Vu", "eHh4***"},  /* "xxx" + secret */
 		{"~~~>>>~~~>>>", "fn5+Pj4+fn5+Pj4+", "***"},
 		{"~~~>>>~~~>>>", "fn5-Pj4-fn5-Pj4-", "***"},
 		{"short", "short stays", "short stays"},

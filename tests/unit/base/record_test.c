@@ -41,8 +41,19 @@ static void malformed_records_are_refused(void **state)
 {
 	(void)state;
 	static const char *const cases[] = {
-		"x", "key", "key 3", "key 3\n", "key 3\nab\n", "key 3\nabcd\n", "key 3\nabc", "key x\nabc\n", "key -1\nabc\n", " 3\nabc\n",
-		"key 18446744073709551615\nabc\n", "key 99999999999999999999\nabc\n", "key  3\nabc\n",
+		"x",
+		"key",
+		"key 3",
+		"key 3\n",
+		"key 3\nab\n",
+		"key 3\nabcd\n",
+		"key 3\nabc",
+		"key x\nabc\n",
+		"key -1\nabc\n",
+		" 3\nabc\n",
+		"key 18446744073709551615\nabc\n",
+		"key 99999999999999999999\nabc\n",
+		"key  3\nabc\n",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 1\na\n",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -68,8 +79,16 @@ static void numbers_are_whole_and_fit(void **state)
 static void exit_records_come_back_whole_or_not_at_all(void **state)
 {
 	(void)state;
-	const struct exit_record record = {.end = ATTEMPT_OOM, .command = "main", .exit_code = 0, .signal = 9, .errnum = 2, .started_ms = 1700000000000,
-		.ended_ms = 1700000000999, .cpu_ms = 12, .max_rss_bytes = 1ULL << 40, .message = "killed by SIGKILL (out of memory)"};
+	const struct exit_record record = {.end = ATTEMPT_OOM,
+					   .command = "main",
+					   .exit_code = 0,
+					   .signal = 9,
+					   .errnum = 2,
+					   .started_ms = 1700000000000,
+					   .ended_ms = 1700000000999,
+					   .cpu_ms = 12,
+					   .max_rss_bytes = 1ULL << 40,
+					   .message = "killed by SIGKILL (out of memory)"};
 	struct record_writer writer = {0};
 	struct exit_record back;
 	exit_record_encode(&record, &writer);

@@ -92,12 +92,14 @@ static void the_workspace_is_writable_and_the_working_directory(void **state)
 static void programs_find_what_they_need(void **state)
 {
 	inside(state, "python3 -c 'import ssl, json, sqlite3, getpass, os, multiprocessing; multiprocessing.Lock(); "
-		      "assert getpass.getuser() == \"penstock\" or os.geteuid() != 61180; open(\"/tmp/x\", \"w\").write(\"x\"); open(\"/dev/shm/x\", \"w\")'");
+		      "assert getpass.getuser() == \"penstock\" or os.geteuid() != 61180; open(\"/tmp/x\", \"w\").write(\"x\"); open(\"/dev/shm/x\", "
+		      "\"w\")'");
 }
 
 static void the_rest_of_the_host_is_not_there(void **state)
 {
-	inside(state, "for p in /root /home /var /srv /opt /mnt /media /run /boot /etc/shadow /etc/penstock /sys; do test ! -e $p || { echo $p; exit 1; }; done; "
+	inside(state, "for p in /root /home /var /srv /opt /mnt /media /run /boot /etc/shadow /etc/penstock /sys; do test ! -e $p || { echo $p; exit "
+		      "1; }; done; "
 		      "test \"$(ls /tmp | wc -l)\" = 0; test ! -e /proc/1/root/root");
 }
 
@@ -128,7 +130,8 @@ static void usr_cannot_be_made_writable_again(void **state)
 static void other_processes_are_not_seen(void **state)
 {
 	/* Process 1 is ours; besides it only this shell and its own children. */
-	inside(state, "n=$(ls /proc | grep -c '^[0-9]'); test $n -le 6 || { ls /proc; exit 1; }; kill -0 1 && test \"$(cat /proc/1/comm)\" != systemd");
+	inside(state,
+	       "n=$(ls /proc | grep -c '^[0-9]'); test $n -le 6 || { ls /proc; exit 1; }; kill -0 1 && test \"$(cat /proc/1/comm)\" != systemd");
 }
 
 static void process_one_can_be_neither_traced_nor_read_nor_killed(void **state)
@@ -140,7 +143,8 @@ static void process_one_can_be_neither_traced_nor_read_nor_killed(void **state)
 		      "assert libc.ptrace(0x4206, 1, 0, 0) == -1     # PTRACE_SEIZE\n"
 		      "for name in ('environ', 'mem', 'maps', 'fd', 'exe', 'root', 'cwd'):\n"
 		      "    try:\n"
-		      "        os.listdir('/proc/1/fd') if name == 'fd' else os.readlink('/proc/1/' + name) if name in ('exe', 'root', 'cwd') else open('/proc/1/' + name, 'rb').read(1)\n"
+		      "        os.listdir('/proc/1/fd') if name == 'fd' else os.readlink('/proc/1/' + name) if name in ('exe', 'root', 'cwd') else "
+		      "open('/proc/1/' + name, 'rb').read(1)\n"
 		      "    except OSError:\n"
 		      "        continue\n"
 		      "    raise SystemExit('read /proc/1/' + name)\n"
@@ -154,7 +158,8 @@ static void the_state_directory_cannot_be_read(void **state)
 	const struct place *place = *state;
 	cleanup_free char *secret = fixture_write(place->fixture, "penstock.db", "hidden");
 	cleanup_free char *script = xasprintf("if cat %s 2>/dev/null || ls %s %s/.. 2>/dev/null; then exit 1; fi; "
-					      "if cat /proc/*/root%s 2>/dev/null; then exit 1; fi; exit 0", secret, place->fixture->dir, place->attempt, secret);
+					      "if cat /proc/*/root%s 2>/dev/null; then exit 1; fi; exit 0",
+					      secret, place->fixture->dir, place->attempt, secret);
 	inside(state, script);
 }
 
@@ -324,7 +329,8 @@ static void assert_nobody_inside(const struct place *place)
 static void a_killed_leader_leaves_nobody_behind(void **state)
 {
 	const struct place *place = *state;
-	start_boxed(place, "setsid sh -c 'trap \"\" TERM HUP; tail -f /dev/null & tail -f /dev/null' & trap '' TERM HUP; sh -c 'echo up >ready'; tail -f /dev/null");
+	start_boxed(place, "setsid sh -c 'trap \"\" TERM HUP; tail -f /dev/null & tail -f /dev/null' & trap '' TERM HUP; sh -c 'echo up >ready'; "
+			   "tail -f /dev/null");
 	assert_true(count_inside(place) > 2);
 	cleanup_free char *started = path_join(place->attempt, "started");
 	cleanup_free char *text = NULL;
@@ -339,7 +345,8 @@ static void a_killed_leader_leaves_nobody_behind(void **state)
 static void the_end_of_the_command_is_the_end_of_its_daemons(void **state)
 {
 	const struct place *place = *state;
-	struct attempt_command command = boxed(place, "mkfifo up; (setsid sh -c 'trap \"\" TERM HUP; echo x >up; exec tail -f /dev/null' &) ; read x <up; exit 5");
+	struct attempt_command command =
+		boxed(place, "mkfifo up; (setsid sh -c 'trap \"\" TERM HUP; echo x >up; exec tail -f /dev/null' &) ; read x <up; exit 5");
 	CLEANUP(ran_free) struct ran *ran = run_boxed(place, &command);
 	assert_int_equal(ran->record.exit_code, 5);
 	assert_nobody_inside(place);
@@ -349,7 +356,8 @@ static void secrets_get_in_and_stay_masked(void **state)
 {
 	static const struct attempt_secret secrets[] = {{"HUB_TOKEN", "hub-0123456789-token"}};
 	const struct place *place = *state;
-	struct attempt_command command = boxed(place, "test ${#HUB_TOKEN} = 20 && echo $HUB_TOKEN && cat /proc/*/cmdline | tr '\\0' ' ' | grep -c hub-[0]123 ; exit 0");
+	struct attempt_command command =
+		boxed(place, "test ${#HUB_TOKEN} = 20 && echo $HUB_TOKEN && cat /proc/*/cmdline | tr '\\0' ' ' | grep -c hub-[0]123 ; exit 0");
 	struct attempt_spec spec = {.dir = place->attempt, .commands = &command, .n_commands = 1, .secrets = secrets, .n_secrets = 1};
 	command.with_secrets = true;
 	CLEANUP(ran_free) struct ran *ran = attempt_run(&spec);
@@ -402,7 +410,8 @@ static void an_image_root_shows_the_image_and_the_binds(void **state)
 		assert_int_equal(symlink(target, link), 0);
 	}
 	struct sandbox_bind binds[] = {{.from = "/usr", .to = "/usr"}, {.from = place->workspace, .to = "/workspace", .writable = true}};
-	struct attempt_command command = boxed(place, "cat /app/model && test ! -e /home && touch /workspace/x && if touch /app/x; then exit 1; fi; whoami");
+	struct attempt_command command =
+		boxed(place, "cat /app/model && test ! -e /home && touch /workspace/x && if touch /app/x; then exit 1; fi; whoami");
 	command.sandbox.rootfs = rootfs;
 	command.sandbox.binds = binds;
 	command.sandbox.n_binds = 2;
