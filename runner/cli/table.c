@@ -1,4 +1,9 @@
+#include "artifacts/commands.h"
 #include "runner/cli/cli.h"
+#include "runner/cli/lint.h"
+#include "runner/cli/run.h"
+#include "runner/git/git.h"
+#include "runner/prepare.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +16,13 @@ static int version_command(int argc, char **argv)
 }
 
 const struct cli_command cli_commands[] = {
+	{"lint", "Pipelines", "[--format text|json] [FILE|DIRECTORY...]", "check pipelines", cli_lint},
+	{"run", "Pipelines", "[--stage STAGE] [--json] [DIR]", "run a checkout's pipeline here, without a daemon", cli_run},
 	{"version", "Daemon", "", "print the version", version_command},
+	{"git-sync", NULL, "", "update a mirror, check out (child of the daemon)", git_sync_command},
+	{"prepare", NULL, "", "fill a workspace (child of the daemon)", prepare_command},
+	{"capture", NULL, "", "store outputs (child of the daemon)", capture_command},
+	{"unpack", NULL, "", "unpack an image (child of the daemon)", unpack_command},
 	{NULL},
 };
 
