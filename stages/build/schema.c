@@ -16,7 +16,7 @@ static const struct schema_field layer_fields[] = {
 	{"from", &schema_path, .required = true, .doc = "file or directory of the workspace; \"model/\" with a slash means its contents"},
 	{"to", &schema_string, .required = true, .doc = "absolute path in the image; with a slash at the end, the directory to put it into"},
 	{"compression", &compression_schema, .doc = "gzip, or none for weights that do not compress", .fallback = "gzip"},
-	{NULL},
+	{.name = NULL},
 };
 
 static void check_layer(const struct yaml_node *layer, struct diag_list *diags)
@@ -47,13 +47,13 @@ static const struct schema layers_schema = {
 	{"sign", &schema_bool, .doc = "sign the image", .fallback = "false"},                                                              \
 	{"push", &schema_bool, .doc = "push the image to its registry", .fallback = "false"}
 
-static const struct schema_field body_fields[] = {BODY_FIELDS, {NULL}};
+static const struct schema_field body_fields[] = {BODY_FIELDS, {.name = NULL}};
 static const struct schema_field spec_fields[] = {
 	BODY_FIELDS,
 	{"revision", &schema_string, .doc = "the commit, for the label org.opencontainers.image.revision"},
 	{"title", &schema_string, .doc = "for the label org.opencontainers.image.title; the image's last name"},
 	{"created", &created_schema, .doc = "the image's time in seconds since 1970", .fallback = "0"},
-	{NULL},
+	{.name = NULL},
 };
 
 /* One part of an image's name: letters and digits, single separators between them. */

@@ -77,8 +77,8 @@ static void a_later_layer_cannot_write_through_an_earlier_ones_link(void **state
 {
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
-	const struct foreign lower[] = {{.path = "out", .type = AE_IFLNK, .link = "/tmp"}, {NULL}};
-	const struct foreign upper[] = {{.path = "out/evil", .text = "x"}, {NULL}};
+	const struct foreign lower[] = {{.path = "out", .type = AE_IFLNK, .link = "/tmp"}, {.path = NULL}};
+	const struct foreign upper[] = {{.path = "out/evil", .text = "x"}, {.path = NULL}};
 	const struct oci_layer layers[] = {foreign_layer(layout, lower, ARCHIVE_FILTER_NONE), foreign_layer(layout, upper, ARCHIVE_FILTER_NONE)};
 	cleanup_error struct error *err = NULL;
 	assert_int_equal(unpack_layers_of(fixture, layout, layers, 2, &unpack_default_limits, &err), -1);
@@ -90,8 +90,8 @@ static void budgets_stop_bombs(void **state)
 {
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
-	const struct foreign bomb[] = {{.path = "zeros", .zeros = (size_t)64 << 20}, {NULL}};
-	const struct foreign many[] = {{.path = "a", .text = "1"}, {.path = "b", .text = "2"}, {.path = "c", .text = "3"}, {NULL}};
+	const struct foreign bomb[] = {{.path = "zeros", .zeros = (size_t)64 << 20}, {.path = NULL}};
+	const struct foreign many[] = {{.path = "a", .text = "1"}, {.path = "b", .text = "2"}, {.path = "c", .text = "3"}, {.path = NULL}};
 	const struct unpack_limits small = {.max_bytes = (uint64_t)1 << 20, .max_entries = 2};
 	const struct unpack_limits headers = {.max_bytes = 1100, .max_entries = 100};
 	struct oci_layer layer = foreign_layer(layout, bomb, ARCHIVE_FILTER_GZIP);
@@ -117,7 +117,7 @@ static void whiteouts_delete_what_is_below(void **state)
 	const struct foreign lower[] = {
 		{.path = "gone", .text = "1"},     {.path = "kept", .text = "2"},  {.path = "dir/old", .text = "3"},
 		{.path = "dir/sub/old", .text = "4"}, {.path = "tree/x/y", .text = "5"}, {.path = "file", .text = "old"},
-		{.path = "was-dir/x", .text = "6"}, {NULL},
+		{.path = "was-dir/x", .text = "6"}, {.path = NULL},
 	};
 	const struct foreign upper[] = {
 		{.path = ".wh.gone", .text = ""},
@@ -128,7 +128,7 @@ static void whiteouts_delete_what_is_below(void **state)
 		{.path = ".wh..wh.plnk", .text = ""},
 		{.path = "file", .text = "new"},
 		{.path = "was-dir", .text = "a file now"},
-		{NULL},
+		{.path = NULL},
 	};
 	const struct oci_layer layers[] = {foreign_layer(layout, lower, ARCHIVE_FILTER_ZSTD), foreign_layer(layout, upper, ARCHIVE_FILTER_GZIP)};
 	cleanup_error struct error *err = NULL;
@@ -145,9 +145,9 @@ static void bad_whiteouts_are_refused(void **state)
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
 	static const char *const names[] = {".wh.", "a/.wh...", "a/.wh.."};
-	const struct foreign lower[] = {{.path = "a/b", .text = "1"}, {NULL}};
+	const struct foreign lower[] = {{.path = "a/b", .text = "1"}, {.path = NULL}};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const struct foreign upper[] = {{.path = names[i], .text = ""}, {NULL}};
+		const struct foreign upper[] = {{.path = names[i], .text = ""}, {.path = NULL}};
 		const struct oci_layer layers[] = {foreign_layer(layout, lower, ARCHIVE_FILTER_NONE),
 						   foreign_layer(layout, upper, ARCHIVE_FILTER_NONE)};
 		cleanup_error struct error *err = NULL;
@@ -166,7 +166,7 @@ static void set_id_bits_and_the_umask_do_not_matter(void **state)
 		{.path = "d/", .type = AE_IFDIR, .mode = 01777},
 		{.path = "made/x", .text = "x", .mode = 0600},
 		{.path = "hard", .hard = "su"},
-		{NULL},
+		{.path = NULL},
 	};
 	struct oci_layer layer = foreign_layer(layout, entries, ARCHIVE_FILTER_NONE);
 	cleanup_error struct error *err = NULL;
@@ -186,7 +186,7 @@ static void damaged_layers_are_refused(void **state)
 {
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
-	const struct foreign entries[] = {{.path = "w", .zeros = 100000}, {NULL}};
+	const struct foreign entries[] = {{.path = "w", .zeros = 100000}, {.path = NULL}};
 	static const int filters[] = {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD};
 	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
 		struct oci_layer layer = foreign_layer(layout, entries, filters[i]);
@@ -218,7 +218,7 @@ static void no_prefix_of_a_layer_passes(void **state)
 {
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
-	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {.path = "b", .text = "world"}, {NULL}};
+	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {.path = "b", .text = "world"}, {.path = NULL}};
 	struct oci_layer layer = foreign_layer(layout, entries, ARCHIVE_FILTER_GZIP);
 	cleanup_free char *blob = layout_blob_path(layout, layer.blob.digest);
 	for (uint64_t size = layer.blob.size; size-- > 0;) {
@@ -238,7 +238,7 @@ static void mutated_archives_do_no_harm(void **state)
 	cleanup_free char *layout = make_layout(fixture);
 	const struct foreign entries[] = {
 		{.path = "d/", .type = AE_IFDIR}, {.path = "d/a", .text = "hello"},	    {.path = "l", .type = AE_IFLNK, .link = "d/a"},
-		{.path = "h", .hard = "d/a"},	  {.path = "d/b", .text = "world"}, {NULL},
+		{.path = "h", .hard = "d/a"},	  {.path = "d/b", .text = "world"}, {.path = NULL},
 	};
 	struct oci_layer layer = foreign_layer(layout, entries, ARCHIVE_FILTER_NONE);
 	cleanup_free char *blob = layout_blob_path(layout, layer.blob.digest);
@@ -282,7 +282,7 @@ static void what_is_there_is_left_alone(void **state)
 	struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
 	free(fixture_write(fixture, "rootfs/mine", "x"));
-	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {NULL}};
+	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {.path = NULL}};
 	struct oci_layer layer = foreign_layer(layout, entries, ARCHIVE_FILTER_NONE);
 	cleanup_error struct error *err = NULL;
 	assert_int_equal(unpack_layers_of(fixture, layout, &layer, 1, &unpack_default_limits, &err), -1);
@@ -322,7 +322,7 @@ static void unknown_layer_types_are_told(void **state)
 {
 	const struct fixture *fixture = *state;
 	cleanup_free char *layout = make_layout(fixture);
-	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {NULL}};
+	const struct foreign entries[] = {{.path = "a", .text = "hello"}, {.path = NULL}};
 	struct oci_layer layer = foreign_layer(layout, entries, ARCHIVE_FILTER_NONE);
 	layer.blob.media_type = "application/vnd.example+lzma";
 	cleanup_error struct error *err = NULL, *plain = NULL;
