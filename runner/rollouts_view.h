@@ -1,0 +1,18 @@
+/* Rollouts and targets as the API and the command line show them. */
+#ifndef RUNNER_ROLLOUTS_VIEW_H
+#define RUNNER_ROLLOUTS_VIEW_H
+
+#include "runner/core.h"
+
+/* One rollout (id), or all of them, newest first (id 0; at most 200). NULL with NOT_FOUND if there is no such id.
+ * {"id", "target", "state" ("waiting": for the one before it), "step" (from 1; 0: no step yet), "steps", "weight_ppm", "run", "stage",
+ *  "strategy", "candidate": {"id", "version", "image", "run", "commit"}, "stable": the same or null, "verdict": {...} or null,
+ *  "reason", "decided_by", "waits_for", "held", "asked" ("", "supersede", "cancel"), "created_ms", "finished_ms" or null,
+ *  "actual": as in targets_json, or null when it is not active or the target does not answer} */
+json_t *rollouts_json(struct core *core, int64_t id, struct error **err);
+
+/* All targets: [{"name", "kind", "error" or null, "live": release or null, "previous": release or null, "generation", "rollout": id or null,
+ *  "trouble" or null, "drift" or null, "actual": {"seen_ms", "generation", "router_ok", "message", "arms": [{"image", "version",
+ *  "replicas", "ready", "weight_ppm", "failed", "message"}]} or null}] */
+json_t *targets_json(struct core *core, struct error **err);
+#endif
