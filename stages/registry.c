@@ -18,13 +18,14 @@ static int refuse(const struct stage_facts *facts, struct stage_work *ret, struc
 		.kind = {.name = kind_name, .doc = what, .schema = &schema_any, .unavailable = kind_name " stages are not available in this build"}, \
 		.prepare = refuse,                                                                                              \
 	}
+static const struct stage_ops validate_stage = UNAVAILABLE("validate", "checks of tables against a data schema");
 static const struct stage_ops scan_stage = UNAVAILABLE("scan", "known vulnerabilities of locked dependencies");
 static const struct stage_ops chart_stage = UNAVAILABLE("chart", "a Helm chart, packaged and pushed");
 static const struct stage_ops approve_stage = UNAVAILABLE("approve", "a person's consent, bound to the commit");
 
 /* One row a kind; the order is that of the manual. */
 static const struct stage_ops *const rows[] = {
-	&run_stage, &score_stage, &gate_stage, &build_stage, &deploy_stage, &scan_stage, &chart_stage, &approve_stage, NULL};
+	&run_stage, &validate_stage, &score_stage, &gate_stage, &build_stage, &deploy_stage, &scan_stage, &chart_stage, &approve_stage, NULL};
 
 const struct stage_ops *const *stage_registry(void)
 {
