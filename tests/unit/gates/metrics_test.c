@@ -1,5 +1,6 @@
 #include "gates/metrics.h"
 
+#include "data/table.h"
 #include "gates/stats/auc.h"
 #include "gates/stats/normal.h"
 #include "tests/support/support.h"
@@ -221,6 +222,28 @@ static void comparisons_are_paired_and_repeatable(void **state)
 	}
 }
 
+/* Breast Cancer Wisconsin (Diagnostic), the quickstart's data: pROC 1.18.0 (R 4.2.2), roc() and roc.test(method = "delong"). */
+static void delong_on_real_data_is_that_of_proc(void **state)
+{
+	(void)state;
+	static const struct table_want wants[] = {
+		{"malignant", VALUE_FLOAT64, false}, {"radius_mean", VALUE_FLOAT64, false}, {"texture_mean", VALUE_FLOAT64, false},
+		{"perimeter_mean", VALUE_FLOAT64, false}};
+	cleanup_table struct table *table = NULL;
+	cleanup_error struct error *err = NULL;
+	assert_ok(table_read_csv(SOURCE_DIR "/examples/quickstart/model/data/wdbc.csv", wants, ARRAY_SIZE(wants), NULL, &table, &err), err);
+	const double *y = table->columns[0].float64, *radius = table->columns[1].float64, *texture = table->columns[2].float64,
+		     *perimeter = table->columns[3].float64;
+	size_t n = table->n_rows;
+	assert_int_equal(n, 569);
+	assert_near(compute(METRIC_ROC_AUC, y, radius, n), .9375165160, 1e-10);
+	assert_near(compute(METRIC_ROC_AUC, y, texture, n), .7758244807, 1e-10);
+	assert_near(compute(METRIC_ROC_AUC, y, perimeter, n), .9468976270, 1e-10);
+	struct metric_difference d = compare(METRIC_ROC_AUC, y, radius, perimeter, n);
+	assert_near(d.difference / d.se, -5.101751939, 1e-8);
+	assert_near(d.p, 3.365e-7, 1e-10);
+}
+
 static void what_cannot_be_computed_is_told(void **state)
 {
 	(void)state;
@@ -268,6 +291,7 @@ int main(void)
 		cmocka_unit_test(normal_quantiles_are_the_tables),
 		cmocka_unit_test(equal_models_do_not_differ),
 		cmocka_unit_test(comparisons_are_paired_and_repeatable),
+		cmocka_unit_test(delong_on_real_data_is_that_of_proc),
 		cmocka_unit_test(what_cannot_be_computed_is_told),
 		cmocka_unit_test(every_metric_has_its_row),
 	};
