@@ -41,7 +41,7 @@ static void skip(struct pass *pass, size_t stage, enum outcome outcome, const ch
 	act(pass, SCHED_SKIP, stage, outcome, reason);
 }
 
-/* What a stage can know of those before it. A clean-up stage that needs nothing looks at all that are not clean-up themselves. */
+/* What a stage can know of those before it. */
 struct view {
 	bool pending;
 	long failed, skipped; /* -1, or the first such stage */
@@ -72,17 +72,45 @@ static void look_at_needs(const struct pass *pass, size_t i, bool deep, bool *se
 	}
 }
 
+static bool is_final_clean_up(const struct pass *pass, size_t i)
+{
+	return stage_at(pass, i)->n_needs == 0 && wants_status(stage_at(pass, i), "failed");
+}
+
+static bool follows_clean_up(const struct pass *pass, size_t i, bool *seen)
+{
+	const struct stage *stage = stage_at(pass, i);
+	seen[i] = true;
+	if (is_final_clean_up(pass, i))
+		return true;
+	for (size_t k = 0; k < stage->n_needs; k++)
+		if (!seen[stage->needs[k]] && follows_clean_up(pass, stage->needs[k], seen))
+			return true;
+	return false;
+}
+
+/* A clean-up stage that needs nothing looks at all others; but not at clean-up, and not at what itself comes after such a stage, or they
+ * would wait for each other. */
+static struct view view_of_all(const struct pass *pass)
+{
+	struct view view = {.failed = -1, .skipped = -1};
+	size_t n = pass->input->plan->n_stages;
+	bool *seen = arena_alloc(pass->arena, (n + 1) * sizeof(*seen));
+	for (size_t i = 0; i < n; i++) {
+		memset(seen, 0, n * sizeof(*seen));
+		if (!wants_status(stage_at(pass, i), "failed") && !follows_clean_up(pass, i, seen))
+			look(pass, i, &view);
+	}
+	return view;
+}
+
 static struct view view_of(const struct pass *pass, size_t i)
 {
 	struct view view = {.failed = -1, .skipped = -1};
 	const struct stage *stage = stage_at(pass, i);
 	bool cleans_up = wants_status(stage, "failed");
-	if (cleans_up && stage->n_needs == 0) {
-		for (size_t k = 0; k < pass->input->plan->n_stages; k++)
-			if (!wants_status(stage_at(pass, k), "failed"))
-				look(pass, k, &view);
-		return view;
-	}
+	if (is_final_clean_up(pass, i))
+		return view_of_all(pass);
 	/* A clean-up stage sees through the stages that were skipped because of the failure. */
 	bool *seen = arena_alloc(pass->arena, pass->input->plan->n_stages * sizeof(*seen));
 	look_at_needs(pass, i, cleans_up, seen, &view);
