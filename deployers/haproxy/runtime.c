@@ -117,6 +117,7 @@ static void on_event(void *arg, int events)
 		if (n > 0)
 			request->sent += (size_t)n;
 		if (request->sent == len) {
+			shutdown(client->fd, SHUT_WR); /* else the master's socket waits for more commands */
 			loop_watch_stop(client->watch);
 			client->watch = loop_watch_start(client->loop, client->fd, LOOP_READ, on_event, client);
 		}

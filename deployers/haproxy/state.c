@@ -212,16 +212,14 @@ int router_state_parse(const char *target, const char *answer, struct router_sta
 		if (!*at)
 			return error_set(err, ERROR_PROTOCOL, 0, "haproxy: its answer ends after %zu of %d parts", i, (int)SECTIONS);
 		sections[i] = at;
-		char *end = strstr(at, "\n\n");
-		if (end) {
-			end[1] = '\0';
-			at = end + 2;
-		} else {
+		/* An answer ends with an empty line; one that is nothing else is empty (a map without entries). */
+		char *end = *at == '\n' ? at : strstr(at, "\n\n");
+		if (!end) {
 			at += strlen(at);
+			continue;
 		}
-		/* An empty answer is a lone newline. */
-		while (*at == '\n')
-			at++;
+		at = *at == '\n' ? at + 1 : end + 2;
+		*end = '\0';
 	}
 	struct router_state state = {.answers = true};
 	parse_info(sections[INFO], &state);

@@ -25,12 +25,16 @@ void instance_log_last(const char *attempt_dir, char *ret, size_t size)
 {
 	cleanup_free char *path = path_join(attempt_dir, "log");
 	char tail[4096];
-	size_t len = read_tail(path, tail, sizeof(tail));
-	while (len && (unsigned char)tail[len - 1] <= ' ')
-		len--;
-	size_t from = len;
-	while (from && tail[from - 1] != '\n')
-		from--;
+	size_t len = read_tail(path, tail, sizeof(tail)), from = 0;
+	do {
+		while (len && (unsigned char)tail[len - 1] <= ' ')
+			len--;
+		for (from = len; from && tail[from - 1] != '\n';)
+			from--;
+		if (len - from < 4 || memcmp(tail + from, "--- ", 4) != 0)
+			break;
+		len = from; /* the leader's own remark; what the program said stands before it */
+	} while (len);
 	size_t n = 0;
 	while (from < len) {
 		uint32_t c;

@@ -4,7 +4,7 @@
 
 #include "deployers/process/instances.h"
 
-/* The last line of an attempt's log that is not empty, cut to size, what is no printable UTF-8 as "?"; "" if there is none. */
+/* The last line that the program itself wrote and that is not empty, cut to size, what is no printable UTF-8 as "?"; "" if there is none. */
 void instance_log_last(const char *attempt_dir, char *ret, size_t size);
 /* Moves the log of the latest start to <state_dir>/logs/<id>.log and forgets all but the newest 20. Best effort: a log that cannot be
  * kept must not keep a copy from being removed. */
