@@ -25,7 +25,7 @@ static struct world {
 	bool slow_start;               /* copies come up only when the test says so */
 	bool mixed;                    /* the counts were drawn with several shares */
 	bool refuses_open, silent;
-	enum error_code apply_fails;   /* 0: it does not */
+	enum error_code apply_fails;   /* 0, which is INVALID: it does not */
 	unsigned applies, opens;
 } world;
 static int64_t now_ms;
@@ -634,7 +634,7 @@ static void what_the_target_can_never_do_ends_infra(void **state)
 {
 	(void)state;
 	first_release();
-	world.apply_fails = ERROR_INVALID;
+	world.apply_fails = ERROR_MISSING;
 	deploy(2);
 	pass(2000);
 	assert_string_equal(d.told, "stage 2 infra: the target cannot run it: no free port in 20000-20001");
@@ -762,6 +762,7 @@ static void rollouts_and_targets_are_shown(void **state)
 
 int main(void)
 {
+	loop_free(loop_new()); /* libuv opens a pipe with its first loop and keeps it */
 	const struct CMUnitTest tests[] = {
 		test(a_first_release_goes_live),
 		test(a_good_candidate_is_promoted_on_evidence),
