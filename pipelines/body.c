@@ -49,7 +49,7 @@ static bool keep_certain(const struct yaml_node *node, const struct diag_list *f
 }
 
 /* As the one field of a mapping, so that messages call it by its name. */
-void check_named(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags)
+bool check_named(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags)
 {
 	const struct schema_field fields[] = {{.name = key->text, .schema = schema}, {.name = NULL}};
 	const struct schema one = {SCHEMA_STRUCT, .fields = fields};
@@ -57,7 +57,7 @@ void check_named(const struct schema *schema, const struct yaml_node *key, const
 	const struct yaml_node pair = {.kind = YAML_MAPPING, .file = key->file, .line = key->line, .column = key->column, .n = 1,
 				       .keys = keys, .values = values};
 
-	schema_check(&one, &pair, diags);
+	return schema_check(&one, &pair, diags);
 }
 
 bool check_body(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags)

@@ -59,11 +59,12 @@ static size_t first_entry(const struct name_entry *entries, size_t n, const char
 
 static void unknown_need(struct parsing *parsing, const struct draft *draft, const struct yaml_node *item, unsigned *suggestions)
 {
-	cleanup_free const char **names = xcalloc(parsing->n, sizeof(*names));
+	cleanup_free const char **names = NULL;
 	const char *near = NULL;
 	size_t n = 0;
 
 	if ((*suggestions)++ < MAX_SUGGESTIONS) {
+		names = xcalloc(parsing->n, sizeof(*names));
 		for (size_t i = 0; i < parsing->n; i++) {
 			if (&parsing->drafts[i] != draft && (i == 0 || parsing->drafts[i].key != parsing->drafts[i - 1].key))
 				names[n++] = parsing->drafts[i].stage.name;

@@ -56,7 +56,8 @@ void lint_files(const struct lint_options *options, struct buf *out, struct lint
 		cleanup_free char *text = lint_one(options, options->files[i], diags, &stages);
 
 		counts.errors += diag_errors(diags);
-		counts.warnings += diag_count(diags) - diag_errors(diags);
+		for (size_t j = 0; j < diag_count(diags); j++)
+			counts.warnings += diag_at(diags, j)->severity == DIAG_WARNING;
 		if (options->format == LINT_JSON) {
 			cleanup_json json_t *found = diag_json(diags);
 

@@ -9,6 +9,7 @@
  * axis values fit some combinations adds its other keys to them, any other row is a cell of its own. */
 
 #define MAX_AXES 16
+#define MAX_VALUES 32 /* of one cell, with those that include adds */
 #define MAX_VALUE 100 /* bytes */
 
 struct grid {
@@ -212,7 +213,8 @@ static bool product(struct grid *grid, const struct yaml_node *exclude)
 	return true;
 }
 
-static void include_row(struct grid *grid, const struct yaml_node *row)
+/* False, with a diagnostic, if a cell would get too many values. */
+static bool include_row(struct grid *grid, const struct yaml_node *row)
 {
 	bool extended = false;
 
@@ -227,6 +229,11 @@ static void include_row(struct grid *grid, const struct yaml_node *row)
 		}
 		if (!fits)
 			continue;
+		if (cell->n + row->n > MAX_VALUES) {
+			yaml_error(grid->parsing->diags, row, "matrix-size", NULL, "a cell of stage \"%s\" has more than %d values", grid->stage,
+				   MAX_VALUES);
+			return false;
+		}
 		for (size_t j = 0; j < row->n; j++) {
 			if (!cell_get(cell, row->keys[j]->text))
 				cell_add(grid, cell, row->keys[j], row->values[j]);
@@ -240,6 +247,7 @@ static void include_row(struct grid *grid, const struct yaml_node *row)
 			cell_add(grid, &cell, row->keys[j], row->values[j]);
 		grid_push(grid, cell);
 	}
+	return true;
 }
 
 static bool read_axes(struct grid *grid)
@@ -269,6 +277,7 @@ size_t matrix_cells(struct parsing *parsing, const char *stage, const struct yam
 	struct grid grid = {.parsing = parsing, .stage = stage, .matrix = matrix};
 	const struct yaml_node *include = yaml_get(matrix, "include");
 	size_t n = 0;
+	bool ok = true;
 
 	*ret = arena_alloc(parsing->arena, sizeof(**ret));
 	if (!matrix)
@@ -283,7 +292,11 @@ size_t matrix_cells(struct parsing *parsing, const char *stage, const struct yam
 	}
 	grid.n_product = grid.n;
 	for (size_t i = 0; include && i < include->n; i++)
-		include_row(&grid, include->values[i]);
+		ok = include_row(&grid, include->values[i]) && ok;
+	if (!ok) {
+		free(grid.cells);
+		return 0;
+	}
 	if (grid.n == 0) {
 		yaml_error(parsing->diags, matrix, "matrix-size", NULL, "the matrix of stage \"%s\" has no cells left", stage);
 	} else if (grid.n > MATRIX_MAX_CELLS) {

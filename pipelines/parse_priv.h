@@ -7,9 +7,12 @@
 
 #define MATRIX_MAX_CELLS 256
 #define PIPELINE_MAX_STAGES 1000    /* after the matrix is expanded */
+#define STAGE_MAX_KEYS 100          /* there are about twenty */
+#define CELL_MAX_ERRORS 20          /* then the other cells of a matrix are not checked */
 #define STAGE_MAX_ID 200            /* bytes; ids become folder names */
 #define ENV_MAX 256                 /* variables of one env */
 #define FILL_MAX_TEXT (64 * 1024)   /* bytes of one scalar after substitution */
+#define FILL_MAX_PLACEHOLDERS 100  /* of one scalar */
 #define FILL_MAX_TOTAL (16 << 20)   /* bytes of all scalars that one parse or one plan fills */
 #define FILL_MAX_NODES 400000       /* nodes copied because something in them was filled */
 
@@ -76,8 +79,8 @@ void check_env_placeholders(struct parsing *parsing, const struct yaml_node *env
 /* The same for parts of the file in which none may stand. */
 void refuse_placeholders(const struct yaml_node *node, const char *where, struct diag_list *diags);
 bool has_placeholder(const char *text);
-/* schema_check() that calls the node by its key. */
-void check_named(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags);
+/* schema_check() that calls the node by its key; true if there was no mistake. */
+bool check_named(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags);
 /* That (schema_check() if key is NULL) and the kind's own check, without complaints about scalars that are still to be filled. */
 bool check_body(const struct schema *schema, const struct yaml_node *key, const struct yaml_node *node, struct diag_list *diags);
 void check_kind(const struct pipeline *pipeline, const struct stage *stage, struct diag_list *diags);

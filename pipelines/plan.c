@@ -296,10 +296,9 @@ static void plan_stage(struct planning *planning, const struct stage *stage, str
 	if (filled.body == stage->body)
 		return;
 	/* What was filled in may not fit: a path with "..", a word where a number is meant. */
-	size_t errors = diag_errors(planning->diags);
-	if (stage->kind_row->schema)
-		check_named(stage->kind_row->schema, yaml_get_key(stage->node, stage->kind), filled.body, planning->diags);
-	if (stage->kind_row->check && diag_errors(planning->diags) == errors)
+	bool fits_schema = !stage->kind_row->schema ||
+			   check_named(stage->kind_row->schema, yaml_get_key(stage->node, stage->kind), filled.body, planning->diags);
+	if (stage->kind_row->check && fits_schema)
 		stage->kind_row->check(planning->pipeline, &filled, planning->diags);
 }
 

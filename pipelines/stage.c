@@ -369,15 +369,41 @@ static const struct yaml_node *fill_cell(struct parsing *parsing, const struct y
 	return fill_node(&fill, node);
 }
 
-static void read_cell(struct parsing *parsing, const struct yaml_node *key, const struct yaml_node *node, const struct cell *cell, bool fill)
+/* True if nothing is wrong with the text of this cell. */
+static bool check_cell(struct parsing *parsing, const struct yaml_node *key, const struct yaml_node *node, struct stage *stage)
+{
+	bool right;
+
+	if (node->kind != YAML_MAPPING) {
+		yaml_error(parsing->diags, node->kind == YAML_NULL ? key : node, "wrong-type", "for example {run: make test}",
+			   "stage \"%s\" needs a mapping", key->text);
+		return false;
+	}
+	if (node->n > STAGE_MAX_KEYS) {
+		yaml_error(parsing->diags, key, "too-large", NULL, "stage \"%s\" has %zu keys, at most %d are allowed", key->text, node->n,
+			   STAGE_MAX_KEYS);
+		return false;
+	}
+	right = check_body(parsing->stage_schema, NULL, node, parsing->diags);
+	check_env(yaml_get(node, "env"), parsing->diags);
+	check_secrets(parsing, node, yaml_get(node, "secrets"));
+	read_body(parsing, key, node, stage);
+	if (stage->kind_row == &no_kind || stage->kind_row->unavailable)
+		right = false;
+	if (stage->kind_row != &no_kind && stage->kind_row->schema &&
+	    !check_body(stage->kind_row->schema, yaml_get_key(node, stage->kind), stage->body, parsing->diags))
+		right = false;
+	return right;
+}
+
+static struct draft *add_draft(struct parsing *parsing, const struct yaml_node *key, const struct cell *cell)
 {
 	struct draft *draft;
 	struct stage *stage;
-	size_t errors = diag_errors(parsing->diags);
 
 	parsing->drafts = xgrow(parsing->drafts, &parsing->capacity, parsing->n + 1, sizeof(*parsing->drafts));
 	draft = &parsing->drafts[parsing->n++];
-	*draft = (struct draft){.key = key};
+	*draft = (struct draft){.key = key, .broken = true};
 	stage = &draft->stage;
 	stage->id = cell_id(parsing->arena, key->text, cell);
 	stage->name = key->text;
@@ -386,31 +412,18 @@ static void read_cell(struct parsing *parsing, const struct yaml_node *key, cons
 	if (strlen(stage->id) > STAGE_MAX_ID)
 		yaml_error(parsing->diags, key, "too-large", "use fewer or shorter matrix values", "the name \"%.60s...\" of a cell has more than %d bytes",
 			   stage->id, STAGE_MAX_ID);
-	if (fill)
-		node = fill_cell(parsing, node, cell, stage->id);
-	read_fields(parsing, node, stage);
-	if (node->kind != YAML_MAPPING) {
-		yaml_error(parsing->diags, node->kind == YAML_NULL ? key : node, "wrong-type", "for example {run: make test}",
-			   "stage \"%s\" needs a mapping", key->text);
-	} else {
-		check_body(parsing->stage_schema, NULL, node, parsing->diags);
-		check_env(yaml_get(node, "env"), parsing->diags);
-		check_secrets(parsing, node, yaml_get(node, "secrets"));
-		read_body(parsing, key, node, stage);
-		if (stage->kind_row->schema && stage->kind_row != &no_kind)
-			check_body(stage->kind_row->schema, yaml_get_key(node, stage->kind), stage->body, parsing->diags);
-	}
-	draft->broken = diag_errors(parsing->diags) != errors;
+	return draft;
 }
 
 void read_stage(struct parsing *parsing, const struct yaml_node *key, const struct yaml_node *node)
 {
 	struct cell *cells;
+	size_t n, errors;
 	bool failed;
-	size_t n;
 
 	check_placeholders(parsing, node);
 	n = matrix_cells(parsing, key->text, yaml_get(node, "matrix"), &cells);
+	errors = diag_errors(parsing->diags);
 	failed = n == 0;
 	if (failed) /* others may need it, and its own mistakes are told already: keep it as one stage without values */
 		n = 1;
@@ -421,6 +434,12 @@ void read_stage(struct parsing *parsing, const struct yaml_node *key, const stru
 		parsing->too_many = true;
 		n = PIPELINE_MAX_STAGES - parsing->n;
 	}
-	for (size_t i = 0; i < n; i++)
-		read_cell(parsing, key, node, &cells[i], !failed);
+	for (size_t i = 0; i < n; i++) {
+		struct draft *draft = add_draft(parsing, key, &cells[i]);
+		const struct yaml_node *filled = failed ? node : fill_cell(parsing, node, &cells[i], draft->stage.id);
+
+		read_fields(parsing, filled, &draft->stage);
+		if (diag_errors(parsing->diags) < errors + CELL_MAX_ERRORS)
+			draft->broken = !check_cell(parsing, key, filled, &draft->stage);
+	}
 }

@@ -57,8 +57,10 @@ static bool find_placeholder(const char *text, size_t from, struct placeholder *
 		return false;
 	*ret = (struct placeholder){.start = (size_t)(start - text), .len = 3};
 	end = strstr(start, "}}");
-	if (!end)
+	if (!end) {
+		ret->len = strlen(start); /* nothing behind it can be one either */
 		return true;
+	}
 	ret->closed = true;
 	ret->len = (size_t)(end + 2 - start);
 	p = read_word(skip_blanks(start + 3), ret->space, sizeof(ret->space));
@@ -84,11 +86,13 @@ static struct yaml_node place_of(const struct yaml_node *node, const char *text,
 	struct yaml_node at = *node;
 	unsigned length = characters(text, strlen(text));
 
+	size_t shown = found->closed ? found->len : strlen("${{");
+
 	if (node->end_column < node->column || strchr(text, '\n'))
 		return at;
 	if (node->end_column - node->column == length + (node->quoted ? 2 : 0)) {
 		at.column += characters(text, found->start) + (node->quoted ? 1 : 0);
-		at.end_column = at.column + characters(text + found->start, found->len);
+		at.end_column = at.column + characters(text + found->start, shown);
 	}
 	return at;
 }
@@ -185,14 +189,15 @@ static void check_one(const struct rules *rules, const struct yaml_node *at, con
 
 	if (rules->spaces == 0) {
 		bool run = strcmp(rules->where, "run") == 0;
+		size_t shown = found->len < 80 ? found->len : 80;
 
 		yaml_error(parsing->diags, at, "substitution", run ? hint_for_commands(parsing->arena, found) : NULL,
-			   "\"%.*s\": nothing is ever filled into %s", (int)found->len, text + found->start, rules->where);
+			   "\"%.*s\": nothing is ever filled into %s", (int)shown, text + found->start, rules->where);
 	} else if (!found->closed) {
 		yaml_error(parsing->diags, at, "substitution", NULL, "\"${{\" has no closing \"}}\"");
 	} else if (!found->well_formed) {
 		yaml_error(parsing->diags, at, "substitution", "expected ${{ matrix.NAME }}, ${{ inputs.NAME }} or ${{ git.sha }}",
-			   "\"%.*s\" is not understood", (int)found->len, text + found->start);
+			   "\"%.*s\" is not understood", (int)(found->len < 80 ? found->len : 80), text + found->start);
 	} else if (space < 0) {
 		yaml_error(parsing->diags, at, "substitution",
 			   suggestion(parsing->arena, found->space, space_names, ARRAY_SIZE(space_names)),
@@ -213,10 +218,19 @@ static void check_one(const struct rules *rules, const struct yaml_node *at, con
 static void check_text(const struct rules *rules, const struct yaml_node *node)
 {
 	struct placeholder found;
-	size_t from = 0;
+	size_t from = 0, n = 0;
 
+	if (has_placeholder(node->text) && strlen(node->text) > FILL_MAX_TEXT) {
+		yaml_error(rules->parsing->diags, node, "too-large", NULL, "a value with \"${{\" has at most %d bytes", FILL_MAX_TEXT);
+		return;
+	}
 	while (find_placeholder(node->text, from, &found)) {
 		struct yaml_node at = place_of(node, node->text, &found);
+
+		if (n++ == FILL_MAX_PLACEHOLDERS) {
+			yaml_error(rules->parsing->diags, &at, "too-large", NULL, "a value has at most %d \"${{ }}\"", FILL_MAX_PLACEHOLDERS);
+			return;
+		}
 
 		check_one(rules, &at, node->text, &found);
 		from = found.start + found.len;
@@ -320,15 +334,17 @@ const char *fill_text(struct fill *fill, const struct yaml_node *node, const cha
 {
 	cleanup_buf struct buf out = {0};
 	struct placeholder found;
-	size_t from = 0;
+	size_t from = 0, n = 0;
 
-	if (!has_placeholder(text))
+	if (!has_placeholder(text) || strlen(text) > FILL_MAX_TEXT)
 		return text;
 	buf_init(&out, FILL_MAX_TEXT);
 	for (; find_placeholder(text, from, &found); from = found.start + found.len) {
 		int space = found.well_formed ? space_index(found.space) : -1;
 		const struct fill_value *value = space >= 0 ? fill_lookup(fill, space, found.name) : NULL;
 
+		if (n++ == FILL_MAX_PLACEHOLDERS)
+			return text; /* told by check_placeholders() */
 		buf_add(&out, text + from, found.start - from);
 		if (space < 0 || !(fill->spaces & 1u << space)) {
 			buf_add(&out, text + found.start, found.len);
