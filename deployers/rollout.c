@@ -259,8 +259,7 @@ static void see(struct turn *turn)
 	const struct rollout *now = turn->now;
 	uint32_t stable = turn->same_image ? 0 : now->stable.weight_ppm;
 	/* Not the generation: a driver reaches that only when every copy is up, and a rollback must not wait for a copy that never comes. */
-	turn->applied = turn->stable.weight_ppm == stable &&
-			turn->candidate.weight_ppm == (turn->same_image ? ALL_PPM : now->candidate.weight_ppm);
+	turn->applied = turn->stable.weight_ppm == stable && turn->candidate.weight_ppm == (turn->same_image ? ALL_PPM : now->candidate.weight_ppm);
 	turn->settled = turn->applied && actual->generation >= now->generation;
 }
 

@@ -7,27 +7,15 @@ static json_t *arm_json(const struct rollout_arm *arm)
 
 json_t *rollout_to_json(const struct rollout *rollout)
 {
-	return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:I, s:s, s:b}",
-			 "id", (json_int_t)rollout->id,
-			 "state", rollout_state_name(rollout->state),
-			 "paused_from", rollout_state_name(rollout->paused_from),
-			 "step", (json_int_t)rollout->step,
-			 "state_since_ms", (json_int_t)rollout->state_since_ms,
-			 "step_since_ms", (json_int_t)rollout->step_since_ms,
-			 "promoted_at_ms", (json_int_t)rollout->promoted_at_ms,
-			 "paused_ms", (json_int_t)rollout->paused_ms,
-			 "has_stable", rollout->has_stable,
-			 "generation", (json_int_t)rollout->generation,
-			 "reason", rollout->reason,
-			 "decided_by", rollout->decided_by,
-			 "stable", arm_json(&rollout->stable),
-			 "candidate", arm_json(&rollout->candidate),
-			 "exposed", rollout->exposed,
-			 "step_confirmed", rollout->step_confirmed,
-			 "skip_waiting", rollout->skip_waiting,
-			 "unready_since_ms", (json_int_t)rollout->unready_since_ms,
-			 "waits_for", rollout->waits_for,
-			 "held", rollout->held);
+	return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:I, s:s, s:b}", "id",
+			 (json_int_t)rollout->id, "state", rollout_state_name(rollout->state), "paused_from",
+			 rollout_state_name(rollout->paused_from), "step", (json_int_t)rollout->step, "state_since_ms",
+			 (json_int_t)rollout->state_since_ms, "step_since_ms", (json_int_t)rollout->step_since_ms, "promoted_at_ms",
+			 (json_int_t)rollout->promoted_at_ms, "paused_ms", (json_int_t)rollout->paused_ms, "has_stable", rollout->has_stable,
+			 "generation", (json_int_t)rollout->generation, "reason", rollout->reason, "decided_by", rollout->decided_by, "stable",
+			 arm_json(&rollout->stable), "candidate", arm_json(&rollout->candidate), "exposed", rollout->exposed, "step_confirmed",
+			 rollout->step_confirmed, "skip_waiting", rollout->skip_waiting, "unready_since_ms", (json_int_t)rollout->unready_since_ms,
+			 "waits_for", rollout->waits_for, "held", rollout->held);
 }
 
 static int need_state(const json_t *json, const char *key, enum rollout_state *ret, struct error **err)
@@ -76,12 +64,9 @@ static int read_numbers(const json_t *json, struct rollout *r, struct error **er
 {
 	int64_t step, generation;
 	if (need_number(json, "id", INT64_MAX, &r->id, err) < 0 || need_number(json, "step", ROLLOUT_MAX_STEPS, &step, err) < 0 ||
-	    need_number(json, "generation", INT64_MAX, &generation, err) < 0 ||
-	    json_need_int(json, "state_since_ms", &r->state_since_ms, err) < 0 ||
-	    json_need_int(json, "step_since_ms", &r->step_since_ms, err) < 0 ||
-	    json_need_int(json, "promoted_at_ms", &r->promoted_at_ms, err) < 0 ||
-	    json_need_int(json, "paused_ms", &r->paused_ms, err) < 0 ||
-	    json_need_int(json, "unready_since_ms", &r->unready_since_ms, err) < 0)
+	    need_number(json, "generation", INT64_MAX, &generation, err) < 0 || json_need_int(json, "state_since_ms", &r->state_since_ms, err) < 0 ||
+	    json_need_int(json, "step_since_ms", &r->step_since_ms, err) < 0 || json_need_int(json, "promoted_at_ms", &r->promoted_at_ms, err) < 0 ||
+	    json_need_int(json, "paused_ms", &r->paused_ms, err) < 0 || json_need_int(json, "unready_since_ms", &r->unready_since_ms, err) < 0)
 		return -1;
 	r->step = (unsigned)step;
 	r->generation = (uint64_t)generation;
@@ -94,8 +79,8 @@ int rollout_from_json(const json_t *json, struct rollout *ret, struct error **er
 	if (!json_is_object(json))
 		return error_set(err, ERROR_INVALID, 0, "rollout: expected an object");
 	if (need_state(json, "state", &r.state, err) < 0 || need_state(json, "paused_from", &r.paused_from, err) < 0 ||
-	    read_numbers(json, &r, err) < 0 || need_arm(json, "stable", &r.stable, err) < 0 ||
-	    need_arm(json, "candidate", &r.candidate, err) < 0 || need_text(json, "reason", r.reason, sizeof(r.reason), err) < 0 ||
+	    read_numbers(json, &r, err) < 0 || need_arm(json, "stable", &r.stable, err) < 0 || need_arm(json, "candidate", &r.candidate, err) < 0 ||
+	    need_text(json, "reason", r.reason, sizeof(r.reason), err) < 0 ||
 	    need_text(json, "decided_by", r.decided_by, sizeof(r.decided_by), err) < 0 ||
 	    need_text(json, "waits_for", r.waits_for, sizeof(r.waits_for), err) < 0)
 		return error_context(err, "rollout");

@@ -1,7 +1,8 @@
 /* What happens by itself in each state, at most one transition a turn. */
 #include "deployers/rollout_priv.h"
 
-/* A driver tells `failed` when a copy is not ready within health_within of its start; before that comes unpacking. This is for targets that tell nothing. */
+/* A driver tells `failed` when a copy is not ready within health_within of its start; before that comes unpacking. This is for targets that tell
+ * nothing. */
 #define STARTING_SLACK_MS 60000
 
 enum rollout_state state_beneath(const struct rollout *rollout)
@@ -103,8 +104,8 @@ static bool step_is_confirmed(struct turn *turn)
 static void promoting(struct turn *turn)
 {
 	struct rollout *next = turn->next;
-	bool there = turn->applied && turn->candidate.ready > 0 && next->candidate.weight_ppm == ALL_PPM &&
-		     turn->candidate.weight_ppm == ALL_PPM && !turn->stable.weight_ppm;
+	bool there = turn->applied && turn->candidate.ready > 0 && next->candidate.weight_ppm == ALL_PPM && turn->candidate.weight_ppm == ALL_PPM &&
+		     !turn->stable.weight_ppm;
 	if (!there) {
 		bool down = turn->known && !turn->candidate.ready;
 		wait_for(turn, down, down ? "a ready copy of the candidate" : "all traffic to be seen on the candidate");
@@ -126,8 +127,7 @@ static void keeping_old(struct turn *turn)
 		wait_for(turn, false, "keep_old to end; until then `penstock rollback` is instant");
 		wake_at(turn, next->step_since_ms + next->paused_ms + keep);
 	} else if (!turn->applied || turn->stable.weight_ppm || turn->candidate.weight_ppm != ALL_PPM || !turn->candidate.ready) {
-		wait_for(turn, turn->known && !turn->candidate.ready,
-			 "all traffic to be seen on the candidate before the old copies are removed");
+		wait_for(turn, turn->known && !turn->candidate.ready, "all traffic to be seen on the candidate before the old copies are removed");
 	} else {
 		next->state = ROLLOUT_PROMOTED;
 		next->state_since_ms = turn->in->now_ms;

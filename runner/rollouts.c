@@ -21,8 +21,12 @@ static int open_driver(struct watched *watched, struct error **err)
 	if (dir_make(watched->state_dir, 0700, err) < 0)
 		return -1;
 	cleanup_free char *layout = core_path(core, "oci");
-	struct target_config target = {
-		.name = watched->name, .kind = config->kind, .body = config->body, .state_dir = watched->state_dir, .layout = layout, .self = core->self};
+	struct target_config target = {.name = watched->name,
+				       .kind = config->kind,
+				       .body = config->body,
+				       .state_dir = watched->state_dir,
+				       .layout = layout,
+				       .self = core->self};
 	return ops->open(&target, core->loop, &watched->target, err);
 }
 

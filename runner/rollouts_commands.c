@@ -30,9 +30,9 @@ static int tell_created(struct watched *watched, int64_t rollout, int64_t run_id
 {
 	char subject[48];
 	snprintf(subject, sizeof(subject), "rollout/%lld", (long long)rollout);
-	cleanup_json json_t *data = json_pack("{s:s, s:{s:I, s:s, s:s, s:I}, s:b}", "target", watched->name, "candidate", "id", (json_int_t)candidate->id,
-					      "version", candidate->version, "image", candidate->image, "run", (json_int_t)candidate->run_id, "waits",
-					      waits);
+	cleanup_json json_t *data =
+		json_pack("{s:s, s:{s:I, s:s, s:s, s:I}, s:b}", "target", watched->name, "candidate", "id", (json_int_t)candidate->id, "version",
+			  candidate->version, "image", candidate->image, "run", (json_int_t)candidate->run_id, "waits", waits);
 	return event_append(watched->rollouts->core, "rollout.created", subject, run_id, actor, data, err);
 }
 
@@ -60,7 +60,8 @@ static int drop_all_waiting(struct watched *watched, const char *reason, struct 
 	struct core *core = watched->rollouts->core;
 	for (;;) {
 		cleanup_stmt struct db_stmt *q = NULL;
-		if (db_query(core->db, &q, err, "SELECT id, coalesce(stage_id, 0) FROM rollout WHERE target = ? AND finished_ms = 0 ORDER BY id LIMIT 1", "s",
+		if (db_query(core->db, &q, err,
+			     "SELECT id, coalesce(stage_id, 0) FROM rollout WHERE target = ? AND finished_ms = 0 ORDER BY id LIMIT 1", "s",
 			     watched->name) < 0)
 			return -1;
 		int more = db_step(q, err);
@@ -136,8 +137,8 @@ int rollouts_start(struct rollouts *rollouts, int64_t stage_id, int64_t release_
 static int find_by_stage(struct core *core, int64_t stage_id, int64_t *ret_id, bool *ret_waits, char **ret_target, struct error **err)
 {
 	cleanup_stmt struct db_stmt *q = NULL;
-	if (db_query(core->db, &q, err, "SELECT id, finished_ms IS NOT NULL, target FROM rollout WHERE stage_id = ? AND coalesce(finished_ms, 0) = 0", "i",
-		     stage_id) < 0)
+	if (db_query(core->db, &q, err, "SELECT id, finished_ms IS NOT NULL, target FROM rollout WHERE stage_id = ? AND coalesce(finished_ms, 0) = 0",
+		     "i", stage_id) < 0)
 		return -1;
 	int more = db_step(q, err);
 	if (more <= 0)
@@ -173,7 +174,8 @@ static int previous_release(struct watched *watched, struct arena *arena, int64_
 {
 	cleanup_stmt struct db_stmt *q = NULL;
 	if (db_query(watched->rollouts->core->db, &q, err,
-		     "SELECT rollout.candidate, rollout.spec FROM target JOIN rollout ON rollout.target = target.name AND rollout.candidate = target.previous_release"
+		     "SELECT rollout.candidate, rollout.spec FROM target JOIN rollout ON rollout.target = target.name AND rollout.candidate = "
+		     "target.previous_release"
 		     " WHERE target.name = ? ORDER BY rollout.id DESC LIMIT 1",
 		     "s", watched->name) < 0)
 		return -1;

@@ -9,8 +9,9 @@
 
 static json_t *version_json(const struct release *release)
 {
-	return release->id ? json_pack("{s:I, s:s, s:I}", "id", (json_int_t)release->id, "version", release->version, "run", (json_int_t)release->run_id)
-			   : json_null();
+	return release->id
+		       ? json_pack("{s:I, s:s, s:I}", "id", (json_int_t)release->id, "version", release->version, "run", (json_int_t)release->run_id)
+		       : json_null();
 }
 
 static int tell(struct watched *watched, const char *kind, const char *actor, const struct rollout *machine, const json_t *verdict,
@@ -19,11 +20,11 @@ static int tell(struct watched *watched, const char *kind, const char *actor, co
 	const struct active *active = watched->active;
 	char subject[48];
 	snprintf(subject, sizeof(subject), "rollout/%lld", (long long)machine->id);
-	cleanup_json json_t *data = json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "target", watched->name, "state", rollout_state_name(machine->state), "step",
-		(json_int_t)(is_judged(machine) ? machine->step + 1 : 0), "steps", (json_int_t)active->spec.n_steps, "weight_ppm",
-		(json_int_t)machine->candidate.weight_ppm, "candidate", version_json(&active->candidate), "stable", version_json(&active->stable),
-		"reason", machine->reason, "decided_by", machine->decided_by);
+	cleanup_json json_t *data =
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "target", watched->name, "state", rollout_state_name(machine->state),
+			  "step", (json_int_t)(is_judged(machine) ? machine->step + 1 : 0), "steps", (json_int_t)active->spec.n_steps, "weight_ppm",
+			  (json_int_t)machine->candidate.weight_ppm, "candidate", version_json(&active->candidate), "stable",
+			  version_json(&active->stable), "reason", machine->reason, "decided_by", machine->decided_by);
 	if (verdict)
 		json_object_set(data, "verdict", (json_t *)(uintptr_t)verdict);
 	if (machine->waits_for[0])
@@ -192,8 +193,8 @@ static int save_turn(struct watched *watched, const struct rollout_output *out, 
 	bool news = counted || out->changed_state || out->new_step;
 	if (active_save(core, active, now, news ? verdict : NULL, err) < 0)
 		return -1;
-	if (out->changed_desired && db_run(core->db, err, "UPDATE target SET generation = ? WHERE name = ?", "is", (int64_t)now->generation,
-					   watched->name) < 0)
+	if (out->changed_desired &&
+	    db_run(core->db, err, "UPDATE target SET generation = ? WHERE name = ?", "is", (int64_t)now->generation, watched->name) < 0)
 		return -1;
 	bool promoted = out->changed_state && (now->state == ROLLOUT_KEEPING_OLD || now->state == ROLLOUT_PROMOTED) &&
 			before->state != ROLLOUT_KEEPING_OLD && before->state != ROLLOUT_PAUSED;

@@ -13,7 +13,8 @@ bool is_judged(const struct rollout *machine)
 
 static void block_of(const struct active *active, const struct counts_report *report, struct analysis_block *ret)
 {
-	*ret = (struct analysis_block){.weight_ppm = active->machine.candidate.weight_ppm, .from_ms = active->block_from_ms, .to_ms = clock_wall_ms()};
+	*ret = (struct analysis_block){
+		.weight_ppm = active->machine.candidate.weight_ppm, .from_ms = active->block_from_ms, .to_ms = clock_wall_ms()};
 	for (unsigned i = 0; i < report->n_arms && i < MAX_ARMS; i++) {
 		if (strcmp(report->arms[i].image, active->candidate.image) == 0)
 			ret->candidate = report->arms[i].counts;
@@ -66,11 +67,12 @@ static json_t *number(double value)
 
 static json_t *metric_json(const struct metric_verdict *metric)
 {
-	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "metric", metric->metric, "verdict", verdict_name(metric->verdict),
-			 "informational", metric->informational, "stable", number(metric->stable), "candidate", number(metric->candidate), "margin",
-			 number(metric->margin), "log_e_worse", number(metric->log_e_worse), "log_threshold_worse", number(metric->log_threshold_worse),
-			 "log_e_fine", number(metric->log_e_fine), "log_threshold_fine", number(metric->log_threshold_fine), "n_stable",
-			 (json_int_t)metric->n_stable, "n_candidate", (json_int_t)metric->n_candidate);
+	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "metric", metric->metric, "verdict",
+			 verdict_name(metric->verdict), "informational", metric->informational, "stable", number(metric->stable), "candidate",
+			 number(metric->candidate), "margin", number(metric->margin), "log_e_worse", number(metric->log_e_worse),
+			 "log_threshold_worse", number(metric->log_threshold_worse), "log_e_fine", number(metric->log_e_fine), "log_threshold_fine",
+			 number(metric->log_threshold_fine), "n_stable", (json_int_t)metric->n_stable, "n_candidate",
+			 (json_int_t)metric->n_candidate);
 }
 
 json_t *verdict_json(const struct analysis_verdict *verdict)

@@ -122,7 +122,8 @@ static bool differs(const struct desired *want, const struct actual *actual, cha
 		for (unsigned j = 0; j < want->n_arms; j++)
 			wanted = wanted || strcmp(want->arms[j].release->image, actual->arms[i].image) == 0;
 		if (!wanted) {
-			snprintf(ret, size, "%u copies of the image %.19s are there that should not be", actual->arms[i].replicas, actual->arms[i].image);
+			snprintf(ret, size, "%u copies of the image %.19s are there that should not be", actual->arms[i].replicas,
+				 actual->arms[i].image);
 			return true;
 		}
 	}
@@ -152,7 +153,9 @@ int want_compare(struct watched *watched, struct error **err)
 	} else if (there && !watched->applying && !watched->drift[0]) {
 		/* It had been as desired, and is not any more. */
 		snprintf(watched->drift, sizeof(watched->drift), "%s",
-			 actual->router_ok ? found : actual->message[0] ? actual->message : "the router is down");
+			 actual->router_ok    ? found
+			 : actual->message[0] ? actual->message
+					      : "the router is down");
 		watched->drift_ms = clock_wall_ms();
 		watched->apply_at_ms = 0;
 		watched->apply_pause_ms = 0;

@@ -145,7 +145,8 @@ int rollout_insert(struct core *core, const char *target, int64_t stage_id, int6
 	cleanup_free char *spec_text = json_text(json);
 	int64_t now = clock_wall_ms();
 	if (db_run(core->db, err,
-		   "INSERT INTO rollout (target, stage_id, candidate, spec, machine, created_ms, finished_ms) VALUES (?, nullif(?, 0), ?, ?, '{}', ?, 0)",
+		   "INSERT INTO rollout (target, stage_id, candidate, spec, machine, created_ms, finished_ms) VALUES (?, nullif(?, 0), ?, ?, '{}', "
+		   "?, 0)",
 		   "siisi", target, stage_id, candidate, spec_text, now) < 0)
 		return -1;
 	*ret = db_last_id(core->db);
@@ -184,7 +185,8 @@ int waiting_activate(struct core *core, const char *target, struct error **err)
 	machine.generation = (uint64_t)generation;
 	cleanup_json json_t *json = rollout_to_json(&machine);
 	cleanup_free char *text = json_text(json);
-	return db_run(core->db, err, "UPDATE rollout SET machine = ?, stable = nullif(?, 0), finished_ms = NULL WHERE id = ?", "sii", text, stable, id);
+	return db_run(core->db, err, "UPDATE rollout SET machine = ?, stable = nullif(?, 0), finished_ms = NULL WHERE id = ?", "sii", text, stable,
+		      id);
 }
 
 /* ---- the target's own row ---- */
@@ -232,7 +234,8 @@ static int release_before(struct core *core, const char *target, int64_t release
 
 static int set_live(struct core *core, const char *target, int64_t live, int64_t previous, const char *spec, struct error **err)
 {
-	return db_run(core->db, err, "UPDATE target SET live_release = nullif(?, 0), previous_release = nullif(?, 0), spec = ?, changed_ms = ? WHERE name = ?",
+	return db_run(core->db, err,
+		      "UPDATE target SET live_release = nullif(?, 0), previous_release = nullif(?, 0), spec = ?, changed_ms = ? WHERE name = ?",
 		      "iisis", live, previous, spec, clock_wall_ms(), target);
 }
 
@@ -266,7 +269,8 @@ int target_promoted(struct core *core, const char *target, const struct active *
 static int spec_of_release(struct core *core, const char *target, int64_t release, char **ret, struct error **err)
 {
 	cleanup_stmt struct db_stmt *q = NULL;
-	if (db_query(core->db, &q, err, "SELECT spec FROM rollout WHERE target = ? AND candidate = ? ORDER BY id DESC LIMIT 1", "si", target, release) < 0)
+	if (db_query(core->db, &q, err, "SELECT spec FROM rollout WHERE target = ? AND candidate = ? ORDER BY id DESC LIMIT 1", "si", target,
+		     release) < 0)
 		return -1;
 	int more = db_step(q, err);
 	if (more < 0)
@@ -279,8 +283,8 @@ int target_taken_back(struct core *core, const char *target, const struct active
 {
 	int64_t previous = 0;
 	cleanup_free char *spec = NULL;
-	if (active->stable.id && (release_before(core, target, active->stable.id, &previous, err) < 0 ||
-				  spec_of_release(core, target, active->stable.id, &spec, err) < 0))
+	if (active->stable.id &&
+	    (release_before(core, target, active->stable.id, &previous, err) < 0 || spec_of_release(core, target, active->stable.id, &spec, err) < 0))
 		return -1;
 	return set_live(core, target, active->stable.id, previous, spec, err);
 }
@@ -299,9 +303,9 @@ static json_t *counts_json(const struct arm_counts *counts)
 int observation_insert(struct core *core, const struct active *active, const struct analysis_block *block, const char *dropped, bool gap,
 		       struct error **err)
 {
-	cleanup_json json_t *json = json_pack("{s:o, s:o, s:I, s:I, s:I}", "stable", counts_json(&block->stable), "candidate",
-					      counts_json(&block->candidate), "weight_ppm", (json_int_t)block->weight_ppm, "from_ms",
-					      (json_int_t)block->from_ms, "to_ms", (json_int_t)block->to_ms);
+	cleanup_json json_t *json =
+		json_pack("{s:o, s:o, s:I, s:I, s:I}", "stable", counts_json(&block->stable), "candidate", counts_json(&block->candidate),
+			  "weight_ppm", (json_int_t)block->weight_ppm, "from_ms", (json_int_t)block->from_ms, "to_ms", (json_int_t)block->to_ms);
 	if (gap)
 		json_object_set_new(json, "gap", json_true());
 	if (dropped)

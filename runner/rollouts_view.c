@@ -5,10 +5,10 @@
 
 #define MAX_SHOWN 200
 
-static const char rollout_columns[] =
-	"SELECT rollout.id, rollout.target, coalesce(rollout.stage_id, 0), rollout.candidate, coalesce(rollout.stable, 0), rollout.spec, rollout.machine,"
-	" rollout.verdict, rollout.command, rollout.created_ms, rollout.finished_ms, stage.name FROM rollout"
-	" LEFT JOIN stage ON stage.id = rollout.stage_id";
+static const char rollout_columns[] = "SELECT rollout.id, rollout.target, coalesce(rollout.stage_id, 0), rollout.candidate, coalesce(rollout.stable, "
+				      "0), rollout.spec, rollout.machine,"
+				      " rollout.verdict, rollout.command, rollout.created_ms, rollout.finished_ms, stage.name FROM rollout"
+				      " LEFT JOIN stage ON stage.id = rollout.stage_id";
 
 static void set(json_t *object, const char *key, json_t *value)
 {
@@ -187,7 +187,11 @@ static int target_json(struct core *core, const struct db_stmt *q, json_t **ret,
 	set(shown, "generation", json_integer(db_int(q, 3)));
 	set(shown, "rollout", db_is_null(q, 4) ? json_null() : json_integer(db_int(q, 4)));
 	set(shown, "changed_ms", db_is_null(q, 5) ? json_null() : json_integer(db_int(q, 5)));
-	set(shown, "error", text_or_null(!watched ? NULL : watched->row_error[0] ? watched->row_error : watched->target ? watched->look_error : watched->open_error));
+	set(shown, "error",
+	    text_or_null(!watched                ? NULL
+			 : watched->row_error[0] ? watched->row_error
+			 : watched->target       ? watched->look_error
+						 : watched->open_error));
 	set(shown, "trouble", text_or_null(watched ? watched->trouble : NULL));
 	set(shown, "drift", text_or_null(watched ? watched->drift : NULL));
 	set(shown, "actual", actual_json(watched));

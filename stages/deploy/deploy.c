@@ -1,6 +1,5 @@
 #include "stages/deploy/deploy_priv.h"
 
-
 /* Is `wanted` among what `stage` needs, directly or through others? Needs point backwards only once cycles are refused, but a broken
  * pipeline may come here too, so that every stage is looked at once. */
 static bool needs(const struct pipeline *pipeline, const struct stage *stage, size_t wanted)
@@ -98,11 +97,12 @@ static int prepare(const struct stage_facts *facts, struct stage_work *ret, stru
 }
 
 const struct stage_ops deploy_stage = {
-	.kind = {
-		.name = "deploy",
-		.doc = "moves traffic on a target to an image, step by step, and back if it is worse",
-		.schema = &deploy_schema,
-		.check = check,
-	},
+	.kind =
+		{
+			.name = "deploy",
+			.doc = "moves traffic on a target to an image, step by step, and back if it is worse",
+			.schema = &deploy_schema,
+			.check = check,
+		},
 	.prepare = prepare,
 };

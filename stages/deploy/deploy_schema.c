@@ -15,8 +15,8 @@ static const struct schema_field health_fields[] = {
 	{.name = NULL}};
 static const struct schema health_schema = {SCHEMA_STRUCT, .fields = health_fields};
 
-static const struct schema steps_schema = {SCHEMA_LIST, .item = &schema_fraction, .has_min = true, .min = 1, .has_max = true,
-					   .max = ROLLOUT_MAX_STEPS};
+static const struct schema steps_schema = {SCHEMA_LIST, .item = &schema_fraction, .has_min = true,
+					   .min = 1,    .has_max = true,          .max = ROLLOUT_MAX_STEPS};
 static const struct schema_field hold_fields[] = {
 	{"at_least", &schema_duration, .doc = "no step is left before", .fallback = "1m"},
 	{"at_most", &schema_duration, .doc = "then `analysis.undecided` says what happens", .fallback = "30m"},
@@ -29,11 +29,10 @@ static const struct schema_field canary_fields[] = {
 	{.name = NULL}};
 static const struct schema canary_schema = {SCHEMA_STRUCT, .fields = canary_fields};
 static const struct schema immediate_schema = {SCHEMA_STRUCT, .fields = (const struct schema_field[]){{.name = NULL}}};
-static const struct schema_field strategy_fields[] = {
-	{"canary", &canary_schema, .doc = "step by step, judged at each"},
-	{"immediate", &immediate_schema, .doc = "all traffic at once, as soon as all copies are ready"},
-	{"blue_green", &schema_any, .doc = "not available in this build"},
-	{.name = NULL}};
+static const struct schema_field strategy_fields[] = {{"canary", &canary_schema, .doc = "step by step, judged at each"},
+						      {"immediate", &immediate_schema, .doc = "all traffic at once, as soon as all copies are ready"},
+						      {"blue_green", &schema_any, .doc = "not available in this build"},
+						      {.name = NULL}};
 static const char *const strategy_names[] = {"canary", "immediate", "blue_green", NULL};
 static const struct schema strategy_name_schema = {SCHEMA_ENUM, .choices = strategy_names};
 static const struct schema strategy_struct = {SCHEMA_STRUCT, .fields = strategy_fields};
@@ -51,16 +50,15 @@ static const struct schema_field metric_fields[] = {
 	{"show", &schema_bool, .doc = "true: shown beside the verdicts, does not decide"},
 	{.name = NULL}};
 static const struct schema metric_schema = {SCHEMA_STRUCT, .fields = metric_fields};
-static const struct schema metrics_schema = {SCHEMA_LIST, .item = &metric_schema, .has_min = true, .min = 1, .has_max = true,
-					     .max = ROLLOUT_MAX_METRICS};
+static const struct schema metrics_schema = {SCHEMA_LIST, .item = &metric_schema, .has_min = true,
+					     .min = 1,    .has_max = true,        .max = ROLLOUT_MAX_METRICS};
 static const char *const policies[] = {"hold", "promote", "rollback", NULL};
 static const struct schema policy_schema = {SCHEMA_ENUM, .choices = policies};
 static const struct schema_field analysis_fields[] = {
 	{"alpha", &schema_fraction, .doc = "the chance of a false alarm over the whole rollout, however often one looks", .fallback = "0.05"},
 	{"metrics", &metrics_schema, .required = true, .doc = "what is compared"},
 	{"min_requests", &requests_schema, .doc = "the candidate must have answered this many before a step is left", .fallback = "100"},
-	{"undecided", &policy_schema, .doc = "what to do when hold.at_most has passed without a verdict; no data always holds",
-	 .fallback = "hold"},
+	{"undecided", &policy_schema, .doc = "what to do when hold.at_most has passed without a verdict; no data always holds", .fallback = "hold"},
 	{.name = NULL}};
 static const struct schema analysis_schema = {SCHEMA_STRUCT, .fields = analysis_fields};
 
@@ -71,8 +69,7 @@ static const struct schema_field deploy_fields[] = {
 	{"health", &health_schema, .doc = "when a copy counts as ready"},
 	{"strategy", &strategy_schema, .doc = "how traffic gets to it; a first release goes live as soon as it is ready", .fallback = "canary"},
 	{"analysis", &analysis_schema, .doc = "what decides at each step; without it steps are left by time alone"},
-	{"keep_old", &schema_duration, .doc = "how long the old copies stay after the promotion, so that going back is instant",
-	 .fallback = "10m"},
+	{"keep_old", &schema_duration, .doc = "how long the old copies stay after the promotion, so that going back is instant", .fallback = "10m"},
 	{.name = NULL}};
 const struct schema deploy_schema = {SCHEMA_STRUCT, .fields = deploy_fields, .doc = "moves traffic to an image, and back if it is worse"};
 
@@ -80,8 +77,14 @@ const struct schema deploy_schema = {SCHEMA_STRUCT, .fields = deploy_fields, .do
 
 static void warn(struct diag_list *diags, const struct yaml_node *at, const char *code, const char *message, const char *hint)
 {
-	diag_add(diags, &(struct diag){.severity = DIAG_WARNING, .file = at->file, .line = at->line, .column = at->column,
-				       .end_column = at->end_column, .code = code, .message = message, .hint = hint});
+	diag_add(diags, &(struct diag){.severity = DIAG_WARNING,
+				       .file = at->file,
+				       .line = at->line,
+				       .column = at->column,
+				       .end_column = at->end_column,
+				       .code = code,
+				       .message = message,
+				       .hint = hint});
 }
 
 static void check_steps(const struct yaml_node *steps, struct diag_list *diags)
@@ -136,7 +139,10 @@ static void check_strategy(const struct yaml_node *strategy, struct diag_list *d
 
 /* ---- analysis ---- */
 
-static const struct { const char *name; bool decides; } metrics[] = {
+static const struct {
+	const char *name;
+	bool decides;
+} metrics[] = {
 #define X(text, decides, doc) {text, decides},
 	DEPLOY_METRICS(X)
 #undef X
@@ -189,8 +195,7 @@ static void check_rate(const struct yaml_node *metric, struct diag_list *diags)
 		yaml_error(diags, metric, "missing-key", "add `margin: 0.5%`, in percentage points",
 			   "%s needs a margin: without one no candidate can ever be shown to be fine", name->text);
 	else if (yaml_fraction(margin, &value) && value <= 0)
-		yaml_error(diags, margin, "out-of-range", NULL,
-			   "the margin must be above 0: with none, no candidate can ever be shown to be fine");
+		yaml_error(diags, margin, "out-of-range", NULL, "the margin must be above 0: with none, no candidate can ever be shown to be fine");
 }
 
 static void check_latency(const struct yaml_node *metric, struct diag_list *diags)
@@ -204,7 +209,8 @@ static void check_latency(const struct yaml_node *metric, struct diag_list *diag
 		yaml_error(diags, yaml_get_key(metric, "margin"), "wrong-bound", "leave out `margin` to show it beside the verdicts",
 			   "a margin is for rates, not for %s", yaml_get(metric, "metric")->text);
 	if (yaml_bool(show, &shown) && !shown)
-		yaml_error(diags, show, "wrong-value", "leave the metric out", "latency is only shown in this build, so `show: false` leaves nothing");
+		yaml_error(diags, show, "wrong-value", "leave the metric out",
+			   "latency is only shown in this build, so `show: false` leaves nothing");
 }
 
 static void check_metric(const struct yaml_node *metric, struct diag_list *diags)
@@ -232,8 +238,8 @@ static void check_twins(const struct yaml_node *list, struct diag_list *diags)
 		const char *name = yaml_text(yaml_get(list->values[i], "metric"), "");
 		for (size_t j = 0; j < i; j++) {
 			if (name[0] && strcmp(name, yaml_text(yaml_get(list->values[j], "metric"), "")) == 0) {
-				yaml_error(diags, yaml_get(list->values[i], "metric"), "duplicate-metric", NULL, "\"%s\" is there twice; the first is at line %u",
-					   name, list->values[j]->line);
+				yaml_error(diags, yaml_get(list->values[i], "metric"), "duplicate-metric", NULL,
+					   "\"%s\" is there twice; the first is at line %u", name, list->values[j]->line);
 				break;
 			}
 		}

@@ -19,7 +19,11 @@ enum { STABLE, CANDIDATE };
 
 /* What is really there. */
 struct world {
-	struct { unsigned replicas, ready; uint32_t weight; bool failed; } arm[2];
+	struct {
+		unsigned replicas, ready;
+		uint32_t weight;
+		bool failed;
+	} arm[2];
 	struct rollout_arm wanted[2]; /* last handed to the driver */
 	uint64_t wanted_generation, generation;
 	enum verdict verdict;
@@ -27,7 +31,10 @@ struct world {
 	int64_t now_ms;
 };
 
-struct node { struct rollout r; struct world w; };
+struct node {
+	struct rollout r;
+	struct world w;
+};
 
 static struct rollout_spec spec;
 static bool has_stable;
@@ -49,8 +56,8 @@ static struct actual look(const struct world *w)
 		if (!w->arm[i].replicas && !w->arm[i].weight)
 			continue;
 		struct arm_status *arm = &actual.arms[actual.n_arms++];
-		*arm = (struct arm_status){.replicas = w->arm[i].replicas, .ready = w->arm[i].ready, .weight_ppm = w->arm[i].weight,
-					   .failed = w->arm[i].failed};
+		*arm = (struct arm_status){
+			.replicas = w->arm[i].replicas, .ready = w->arm[i].ready, .weight_ppm = w->arm[i].weight, .failed = w->arm[i].failed};
 		snprintf(arm->image, sizeof(arm->image), "%s", i == STABLE ? S : C);
 	}
 	return actual;
@@ -130,8 +137,13 @@ static void take_turn(struct node *n, enum rollout_command command, const struct
 	struct actual actual = stale ? *stale : look(&n->w);
 	struct analysis_verdict verdict = {.verdict = n->w.verdict, .step_candidate_requests = 1000};
 	struct rollout_input in = {
-		.spec = &spec, .stable = has_stable ? &old_release : NULL, .candidate = &new_release,
-		.actual = n->w.answers ? &actual : NULL, .verdict = &verdict, .command = command, .now_ms = n->w.now_ms,
+		.spec = &spec,
+		.stable = has_stable ? &old_release : NULL,
+		.candidate = &new_release,
+		.actual = n->w.answers ? &actual : NULL,
+		.verdict = &verdict,
+		.command = command,
+		.now_ms = n->w.now_ms,
 	};
 	struct rollout_output out;
 	rollout_next(&n->r, &in, &out);
@@ -179,38 +191,105 @@ static void set_ready(struct world *w, int arm, unsigned ready)
 }
 
 enum move {
-	MOVE_TIME, MOVE_START, MOVE_WEIGHTS, MOVE_FINISH, MOVE_C_READY, MOVE_C_HALF, MOVE_C_DOWN, MOVE_C_FAILED, MOVE_S_READY, MOVE_S_HALF, MOVE_S_DOWN,
-	MOVE_SILENT, MOVE_ANSWERS, MOVE_ROUTER_DOWN, MOVE_ROUTER_RESTARTED, MOVE_FINE, MOVE_UNDECIDED, MOVE_WORSE, MOVE_NO_DATA,
-	MOVE_PROMOTE, MOVE_ROLLBACK, MOVE_PAUSE, MOVE_RESUME, N_MOVES
+	MOVE_TIME,
+	MOVE_START,
+	MOVE_WEIGHTS,
+	MOVE_FINISH,
+	MOVE_C_READY,
+	MOVE_C_HALF,
+	MOVE_C_DOWN,
+	MOVE_C_FAILED,
+	MOVE_S_READY,
+	MOVE_S_HALF,
+	MOVE_S_DOWN,
+	MOVE_SILENT,
+	MOVE_ANSWERS,
+	MOVE_ROUTER_DOWN,
+	MOVE_ROUTER_RESTARTED,
+	MOVE_FINE,
+	MOVE_UNDECIDED,
+	MOVE_WORSE,
+	MOVE_NO_DATA,
+	MOVE_PROMOTE,
+	MOVE_ROLLBACK,
+	MOVE_PAUSE,
+	MOVE_RESUME,
+	N_MOVES
 };
 
 static enum rollout_command move_world(struct world *w, enum move move)
 {
 	switch (move) {
-	case MOVE_TIME: w->now_ms += UNIT_MS; break;
-	case MOVE_START: driver_starts_copies(w); break;
-	case MOVE_WEIGHTS: driver_sets_weights(w); break;
-	case MOVE_FINISH: driver_finishes(w); break;
-	case MOVE_C_READY: set_ready(w, CANDIDATE, REPLICAS); break;
-	case MOVE_C_HALF: set_ready(w, CANDIDATE, 1); break;
-	case MOVE_C_DOWN: set_ready(w, CANDIDATE, 0); break;
-	case MOVE_C_FAILED: set_ready(w, CANDIDATE, 0); w->arm[CANDIDATE].failed = w->arm[CANDIDATE].replicas > 0; break;
-	case MOVE_S_READY: set_ready(w, STABLE, REPLICAS); break;
-	case MOVE_S_HALF: set_ready(w, STABLE, 1); break;
-	case MOVE_S_DOWN: set_ready(w, STABLE, 0); break;
-	case MOVE_SILENT: w->answers = false; break;
-	case MOVE_ANSWERS: w->answers = w->router_ok = true; break;
-	case MOVE_ROUTER_DOWN: w->router_ok = false; break;
-	case MOVE_ROUTER_RESTARTED: w->generation = 0; w->arm[CANDIDATE].weight = 0; w->arm[STABLE].weight = has_stable ? ALL : 0; break;
-	case MOVE_FINE: w->verdict = VERDICT_FINE; break;
-	case MOVE_UNDECIDED: w->verdict = VERDICT_UNDECIDED; break;
-	case MOVE_WORSE: w->verdict = VERDICT_WORSE; break;
-	case MOVE_NO_DATA: w->verdict = VERDICT_NO_DATA; break;
-	case MOVE_PROMOTE: return ROLLOUT_PROMOTE;
-	case MOVE_ROLLBACK: return ROLLOUT_ROLLBACK;
-	case MOVE_PAUSE: return ROLLOUT_PAUSE;
-	case MOVE_RESUME: return ROLLOUT_RESUME;
-	case N_MOVES: break;
+	case MOVE_TIME:
+		w->now_ms += UNIT_MS;
+		break;
+	case MOVE_START:
+		driver_starts_copies(w);
+		break;
+	case MOVE_WEIGHTS:
+		driver_sets_weights(w);
+		break;
+	case MOVE_FINISH:
+		driver_finishes(w);
+		break;
+	case MOVE_C_READY:
+		set_ready(w, CANDIDATE, REPLICAS);
+		break;
+	case MOVE_C_HALF:
+		set_ready(w, CANDIDATE, 1);
+		break;
+	case MOVE_C_DOWN:
+		set_ready(w, CANDIDATE, 0);
+		break;
+	case MOVE_C_FAILED:
+		set_ready(w, CANDIDATE, 0);
+		w->arm[CANDIDATE].failed = w->arm[CANDIDATE].replicas > 0;
+		break;
+	case MOVE_S_READY:
+		set_ready(w, STABLE, REPLICAS);
+		break;
+	case MOVE_S_HALF:
+		set_ready(w, STABLE, 1);
+		break;
+	case MOVE_S_DOWN:
+		set_ready(w, STABLE, 0);
+		break;
+	case MOVE_SILENT:
+		w->answers = false;
+		break;
+	case MOVE_ANSWERS:
+		w->answers = w->router_ok = true;
+		break;
+	case MOVE_ROUTER_DOWN:
+		w->router_ok = false;
+		break;
+	case MOVE_ROUTER_RESTARTED:
+		w->generation = 0;
+		w->arm[CANDIDATE].weight = 0;
+		w->arm[STABLE].weight = has_stable ? ALL : 0;
+		break;
+	case MOVE_FINE:
+		w->verdict = VERDICT_FINE;
+		break;
+	case MOVE_UNDECIDED:
+		w->verdict = VERDICT_UNDECIDED;
+		break;
+	case MOVE_WORSE:
+		w->verdict = VERDICT_WORSE;
+		break;
+	case MOVE_NO_DATA:
+		w->verdict = VERDICT_NO_DATA;
+		break;
+	case MOVE_PROMOTE:
+		return ROLLOUT_PROMOTE;
+	case MOVE_ROLLBACK:
+		return ROLLOUT_ROLLBACK;
+	case MOVE_PAUSE:
+		return ROLLOUT_PAUSE;
+	case MOVE_RESUME:
+		return ROLLOUT_RESUME;
+	case N_MOVES:
+		break;
 	}
 	return ROLLOUT_NONE;
 }
@@ -257,9 +336,20 @@ static void begin_node(struct node *n)
 static void use_spec(enum strategy strategy, enum undecided undecided, uint64_t keep_old_ms)
 {
 	spec = (struct rollout_spec){
-		.target = "prod", .replicas = REPLICAS, .health_path = "/", .health_within_ms = UNIT_MS, .strategy = strategy,
-		.steps_ppm = {50000, 500000}, .n_steps = 2, .hold_at_least_ms = UNIT_MS, .hold_at_most_ms = 2 * UNIT_MS, .min_requests = 100,
-		.alpha = 0.05, .metrics = {{.metric = "error_rate", .versus_stable = true}}, .n_metrics = 1, .undecided = undecided,
+		.target = "prod",
+		.replicas = REPLICAS,
+		.health_path = "/",
+		.health_within_ms = UNIT_MS,
+		.strategy = strategy,
+		.steps_ppm = {50000, 500000},
+		.n_steps = 2,
+		.hold_at_least_ms = UNIT_MS,
+		.hold_at_most_ms = 2 * UNIT_MS,
+		.min_requests = 100,
+		.alpha = 0.05,
+		.metrics = {{.metric = "error_rate", .versus_stable = true}},
+		.n_metrics = 1,
+		.undecided = undecided,
 		.keep_old_ms = keep_old_ms,
 	};
 }
@@ -288,15 +378,20 @@ static struct key key_of(const struct node *n)
 	key.bits[0] = (uint64_t)r->state | (uint64_t)r->paused_from << 4 | (uint64_t)r->step << 8 | (uint64_t)r->exposed << 12 |
 		      (uint64_t)r->step_confirmed << 13 | (uint64_t)r->skip_waiting << 14 | (uint64_t)(r->unready_since_ms != 0) << 15 |
 		      (uint64_t)units_since(r->step_since_ms + r->paused_ms, until) << 16 |
-		      (uint64_t)(r->unready_since_ms ? units_since(r->unready_since_ms, w->now_ms) : 0) << 20 |
-		      (uint64_t)r->stable.replicas << 24 | (uint64_t)r->candidate.replicas << 28;
+		      (uint64_t)(r->unready_since_ms ? units_since(r->unready_since_ms, w->now_ms) : 0) << 20 | (uint64_t)r->stable.replicas << 24 |
+		      (uint64_t)r->candidate.replicas << 28;
 	for (int i = 0; i < 2; i++)
 		key.bits[1] |= ((uint64_t)w->arm[i].replicas | (uint64_t)w->arm[i].ready << 4 | (uint64_t)w->arm[i].failed << 8) << (i * 16);
-	key.bits[2] = (uint64_t)w->verdict | (uint64_t)w->answers << 4 | (uint64_t)w->router_ok << 5 | (uint64_t)(w->generation == r->generation) << 6;
+	key.bits[2] =
+		(uint64_t)w->verdict | (uint64_t)w->answers << 4 | (uint64_t)w->router_ok << 5 | (uint64_t)(w->generation == r->generation) << 6;
 	return key;
 }
 
-struct visited { struct key *keys; bool *used; size_t capacity, n; };
+struct visited {
+	struct key *keys;
+	bool *used;
+	size_t capacity, n;
+};
 
 static bool visit(struct visited *v, const struct key *key)
 {
@@ -355,7 +450,13 @@ static size_t visit_all(void)
 static void every_reachable_state_keeps_the_promises(void **state)
 {
 	(void)state;
-	static const struct { const char *name; bool has_stable; enum strategy strategy; enum undecided undecided; uint64_t keep_ms; } cases[] = {
+	static const struct {
+		const char *name;
+		bool has_stable;
+		enum strategy strategy;
+		enum undecided undecided;
+		uint64_t keep_ms;
+	} cases[] = {
 		{"first release", false, STRATEGY_CANARY, UNDECIDED_HOLD, UNIT_MS},
 		{"immediate", true, STRATEGY_IMMEDIATE, UNDECIDED_HOLD, UNIT_MS},
 		{"canary", true, STRATEGY_CANARY, UNDECIDED_HOLD, UNIT_MS},

@@ -22,10 +22,10 @@ static struct world {
 	uint64_t generation;
 	double requests_per_second;
 	int64_t counted_at_ms;
-	bool slow_start;               /* copies come up only when the test says so */
-	bool mixed;                    /* the counts were drawn with several shares */
+	bool slow_start; /* copies come up only when the test says so */
+	bool mixed;      /* the counts were drawn with several shares */
 	bool refuses_open, silent;
-	enum error_code apply_fails;   /* 0, which is INVALID: it does not */
+	enum error_code apply_fails; /* 0, which is INVALID: it does not */
 	unsigned applies, opens;
 } world;
 static int64_t now_ms;
@@ -123,7 +123,8 @@ static void fake_counts(struct target *target, target_counts_fn done, void *arg)
 		arm->errors_due -= (double)errors;
 		struct arm_report *told = &report.arms[report.n_arms++];
 		snprintf(told->image, sizeof(told->image), "%s", arm->image);
-		told->counts = (struct arm_counts){.assigned = n, .completed = n, .errors = errors, .latency_sum_us = n * 3000, .latency_buckets = {[4] = n}};
+		told->counts = (struct arm_counts){
+			.assigned = n, .completed = n, .errors = errors, .latency_sum_us = n * 3000, .latency_buckets = {[4] = n}};
 	}
 	for (size_t i = 0; i < world.n; i++)
 		if (world.arms[i].weight && world.arms[i].weight < 1000000 && world.arms[i].weight <= 500000)
@@ -257,10 +258,22 @@ static const char *image_of(int64_t run)
 static struct rollout_spec canary(void)
 {
 	return (struct rollout_spec){
-		.target = "prod", .image_stage = "image", .replicas = 2, .health_path = "/healthz", .health_within_ms = 10000,
-		.strategy = STRATEGY_CANARY, .steps_ppm = {50000, 250000}, .n_steps = 2, .hold_at_least_ms = 3000, .hold_at_most_ms = 120000,
-		.min_requests = 50, .alpha = 0.05, .metrics = {{.metric = "error_rate", .versus_stable = true, .margin = 0.03},
-		{.metric = "latency_p99", .versus_stable = true, .informational = true}}, .n_metrics = 2, .keep_old_ms = 20000,
+		.target = "prod",
+		.image_stage = "image",
+		.replicas = 2,
+		.health_path = "/healthz",
+		.health_within_ms = 10000,
+		.strategy = STRATEGY_CANARY,
+		.steps_ppm = {50000, 250000},
+		.n_steps = 2,
+		.hold_at_least_ms = 3000,
+		.hold_at_most_ms = 120000,
+		.min_requests = 50,
+		.alpha = 0.05,
+		.metrics = {{.metric = "error_rate", .versus_stable = true, .margin = 0.03},
+			    {.metric = "latency_p99", .versus_stable = true, .informational = true}},
+		.n_metrics = 2,
+		.keep_old_ms = 20000,
 	};
 }
 
@@ -268,19 +281,17 @@ static struct rollout_spec canary(void)
 static int64_t deploy_with(int64_t run, const struct rollout_spec *spec, struct error **err)
 {
 	char sql[600];
-	static const char *const inserts[] = {
-		"INSERT INTO run (id, repository, facts, created_ms) VALUES (%1$lld, 'fraud', '{}', 1)",
-		"INSERT INTO stage (id, run_id, idx, name, kind, state) VALUES (%1$lld, %1$lld, 0, 'release', 'deploy', 'running')",
-		"INSERT INTO release (id, run_id, stage_id, repository, version, image, commit_sha, port, created_ms)"
-		" VALUES (%1$lld, %1$lld, %1$lld, 'fraud', 'v%1$lld', '%2$s', 'c0ffee', 80, 1)",
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(inserts); i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(sql, sizeof(sql), inserts[i], (long long)run, image_of(run));
-#pragma GCC diagnostic pop
-		run_sql(sql);
-	}
+	long long n = (long long)run;
+	snprintf(sql, sizeof(sql), "INSERT INTO run (id, repository, facts, created_ms) VALUES (%lld, 'fraud', '{}', 1)", n);
+	run_sql(sql);
+	snprintf(sql, sizeof(sql), "INSERT INTO stage (id, run_id, idx, name, kind, state) VALUES (%lld, %lld, 0, 'release', 'deploy', 'running')", n,
+		 n);
+	run_sql(sql);
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO release (id, run_id, stage_id, repository, version, image, commit_sha, port, created_ms)"
+		 " VALUES (%lld, %lld, %lld, 'fraud', 'v%lld', '%s', 'c0ffee', 80, 1)",
+		 n, n, n, n, image_of(run));
+	run_sql(sql);
 	int64_t id = 0;
 	core_event_begin(d.core);
 	int result = rollouts_start(d.rollouts, run, run, spec, &id, err);
@@ -379,7 +390,8 @@ static void a_good_candidate_is_promoted_on_evidence(void **state)
 	assert_string_equal(sql_text("SELECT json_extract(data, '$.decided_by') FROM event WHERE kind = 'rollout.promoting'"), "analysis");
 	assert_true(strtol(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') IS NULL"), NULL, 10) >= 4);
 	assert_string_equal(sql_text("SELECT count(DISTINCT json_extract(block, '$.weight_ppm')) FROM observation"
-				     " WHERE json_extract(block, '$.dropped') IS NULL"), "2");
+				     " WHERE json_extract(block, '$.dropped') IS NULL"),
+			    "2");
 }
 
 static void a_candidate_that_fails_one_request_in_ten_is_taken_back(void **state)
@@ -421,8 +433,7 @@ static void counts_that_were_drawn_with_several_shares_are_not_evidence(void **s
 	pass(60000);
 	assert_string_equal(state_now(), "stepping");
 	assert_string_equal(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') IS NULL"), "0");
-	assert_string_equal(sql_text("SELECT max(json_extract(block, '$.dropped')) FROM observation"),
-			    "the step's weight was not confirmed yet");
+	assert_string_equal(sql_text("SELECT max(json_extract(block, '$.dropped')) FROM observation"), "the step's weight was not confirmed yet");
 	assert_true(strtol(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') LIKE 'mixed%'"), NULL, 10) > 10);
 	world.mixed = false;
 	until("keeping_old");

@@ -9,12 +9,12 @@ static const struct stage_kind build_kind = {.name = "build", .schema = &schema_
 static const struct stage_kind *const kinds[] = {&run_kind, &build_kind, &deploy_stage.kind, NULL};
 
 /* The deploy body begins in line 7, column 1 of this pipeline. */
-#define HEAD                              \
-	"version: 1\n"                    \
-	"name: fraud\n"                   \
-	"stages:\n"                       \
-	"  train: {run: make}\n"          \
-	"  image: {needs: [train], build: {}}\n" \
+#define HEAD                                                                                                                                         \
+	"version: 1\n"                                                                                                                               \
+	"name: fraud\n"                                                                                                                              \
+	"stages:\n"                                                                                                                                  \
+	"  train: {run: make}\n"                                                                                                                     \
+	"  image: {needs: [train], build: {}}\n"                                                                                                     \
 	"  release: {needs: [image], deploy: {\n"
 
 static struct pipeline *parse(const char *text, char **ret_told)
@@ -43,43 +43,36 @@ static void check_told(const char *text, const char *expected)
 static void mistakes_are_told_at_their_place(void **state)
 {
 	(void)state;
-	static const struct { const char *body, *told; } cases[] = {
-		{"strategy: immediate",
-		 "6:37: the key \"target\" is missing in \"deploy\"\n"
-		 "6:37: the key \"image\" is missing in \"deploy\"\n"},
+	static const struct {
+		const char *body, *told;
+	} cases[] = {
+		{"strategy: immediate", "6:37: the key \"target\" is missing in \"deploy\"\n"
+					"6:37: the key \"image\" is missing in \"deploy\"\n"},
 		{"target: prod, image: image, strategy: blue_green",
 		 "7:39: the strategy blue_green is not available in this build; use canary or immediate\n"},
 		{"target: prod, image: image, strategy: {blue_green: {}}",
 		 "7:40: the strategy blue_green is not available in this build; use canary or immediate\n"},
-		{"target: prod, image: image, strategy: {canary: {}, immediate: {}}",
-		 "7:39: a strategy is exactly one of canary and immediate\n"},
+		{"target: prod, image: image, strategy: {canary: {}, immediate: {}}", "7:39: a strategy is exactly one of canary and immediate\n"},
 		{"target: prod, image: image, strategy: rolling",
 		 "7:39: \"strategy\" must be one of canary, immediate or blue_green, not \"rolling\"\n"},
 		{"target: prod, image: image, strategy: {canary: {steps: [5, 25%]}}",
 		 "7:57: an item of \"steps\" must be at most 1, not 5; did you mean 5%?\n"},
-		{"target: prod, image: image, strategy: {canary: {steps: [25%, 5%, 5%]}}",
-		 "7:62: steps must grow, but 5% comes after 25%\n"
-		 "7:66: steps must grow, but 5% comes after 5%\n"},
-		{"target: prod, image: image, strategy: {canary: {steps: [0%, 5%]}}",
-		 "7:57: a step must be at least 0.0001%, not 0%\n"},
-		{"target: prod, image: image, strategy: {canary: {steps: []}}",
-		 "7:56: \"steps\" must have at least 1 item, not 0\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [25%, 5%, 5%]}}", "7:62: steps must grow, but 5% comes after 25%\n"
+											   "7:66: steps must grow, but 5% comes after 5%\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [0%, 5%]}}", "7:57: a step must be at least 0.0001%, not 0%\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: []}}", "7:56: \"steps\" must have at least 1 item, not 0\n"},
 		{"target: prod, image: image, strategy: {canary: {hold: {at_least: 10m, at_most: 5m}}}",
 		 "7:80: hold.at_most must not be shorter than hold.at_least\n"},
 		{"target: prod, image: image, strategy: {canary: {hold: {at_least: 2h}}}",
 		 "7:66: hold.at_most (30m if not given) must not be shorter than hold.at_least\n"},
-		{"target: prod, image: image, replicas: 0",
-		 "7:39: \"replicas\" must be at least 1, not 0\n"},
+		{"target: prod, image: image, replicas: 0", "7:39: \"replicas\" must be at least 1, not 0\n"},
 		{"target: prod, image: image, health: {path: healthz}",
 		 "7:44: health.path must begin with \"/\" and have no spaces, such as /healthz\n"},
 		{"target: prod, image: image, health: {within: 30}",
 		 "7:46: \"within\" must be a duration such as 90s, 15m, 2h or 3d, not \"30\"; add a unit: did you mean 30s?\n"},
-		{"target: prod, image: image, health: {within: 3h}",
-		 "7:46: health.within must be between 1s and 1h, not 3h\n"},
-		{"target: prod, image: image, keep_old: 90d",
-		 "7:39: keep_old must be at most 30d, not 90d\n"},
-		{"target: prod, image: image, analysys: {}",
-		 "7:29: unknown key \"analysys\" in \"deploy\"; did you mean \"analysis\"?\n"},
+		{"target: prod, image: image, health: {within: 3h}", "7:46: health.within must be between 1s and 1h, not 3h\n"},
+		{"target: prod, image: image, keep_old: 90d", "7:39: keep_old must be at most 30d, not 90d\n"},
+		{"target: prod, image: image, analysys: {}", "7:29: unknown key \"analysys\" in \"deploy\"; did you mean \"analysis\"?\n"},
 		{"target: prod, image: image, analysis: {alpha: 0, metrics: [{metric: error_rate, no_worse_than: stable, margin: 3%}]}",
 		 "7:47: alpha must be above 0 and at most 0.5, not 0\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: eror_rate, no_worse_than: stable, margin: 3%}]}",
@@ -87,7 +80,8 @@ static void mistakes_are_told_at_their_place(void **state)
 		{"target: prod, image: image, analysis: {metrics: [{metric: cost}]}",
 		 "7:59: \"cost\" is no metric of a rollout; known metrics: error_rate, latency_p50, latency_p90, latency_p95, latency_p99\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable}]}",
-		 "7:50: error_rate needs a margin: without one no candidate can ever be shown to be fine; add `margin: 0.5%`, in percentage points\n"},
+		 "7:50: error_rate needs a margin: without one no candidate can ever be shown to be fine; add `margin: 0.5%`, in percentage "
+		 "points\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, margin: 3%}]}",
 		 "7:50: error_rate does not say what it is compared with; add `no_worse_than: stable`\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 0%}]}",
@@ -109,11 +103,13 @@ static void mistakes_are_told_at_their_place(void **state)
 		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p50}, {metric: latency_p50}]}",
 		 "7:82: \"latency_p50\" is there twice; the first is at line 7\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p50}]}",
-		 "7:39: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 0.5%}]}`\n"},
+		 "7:39: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: {metrics: [{metric: error_rate, "
+		 "no_worse_than: stable, margin: 0.5%}]}`\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, show: true}]}",
-		 "7:39: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 0.5%}]}`\n"},
-		{"target: prod, image: image",
-		 "6:37: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 0.5%}]}`\n"},
+		 "7:39: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: {metrics: [{metric: error_rate, "
+		 "no_worse_than: stable, margin: 0.5%}]}`\n"},
+		{"target: prod, image: image", "6:37: warning: nothing decides in this canary: its steps are left by time alone; add `analysis: "
+					       "{metrics: [{metric: error_rate, no_worse_than: stable, margin: 0.5%}]}`\n"},
 		{"target: prod, image: image, analysis: {undecided: wait, metrics: []}",
 		 "7:51: \"undecided\" must be one of hold, promote or rollback, not \"wait\"\n"
 		 "7:66: \"metrics\" must have at least 1 item, not 0\n"},
@@ -127,7 +123,9 @@ static void mistakes_are_told_at_their_place(void **state)
 static void the_image_must_come_from_a_needed_build_stage(void **state)
 {
 	(void)state;
-	static const struct { const char *needs, *image, *told; } cases[] = {
+	static const struct {
+		const char *needs, *image, *told;
+	} cases[] = {
 		{"[image]", "image", ""},
 		{"[smoke]", "image", ""}, /* needed through another stage */
 		{"[image]", "imgae", "8:21: `image: imgae` names no stage; did you mean \"image\"?\n"},
