@@ -120,6 +120,8 @@ static void tell(struct local *local, const char *kind, const char *subject, con
 	const char *reset = local->request->color ? "\033[0m" : "";
 	if (!stage)
 		return;
+	if (strcmp(kind, "stage.finished") == 0 || strcmp(kind, "stage.retried") == 0)
+		follow_all(local); /* what a stage wrote comes before the word that it ended */
 	if (strcmp(kind, "stage.started") == 0)
 		fprintf(out, "%-*s > started\n", (int)local->name_width, stage + 1);
 	else if (strcmp(kind, "stage.finished") == 0)
@@ -144,7 +146,6 @@ static void on_events(void *arg, int64_t newest)
 	(void)newest;
 	if (local->request->quiet || !local->run_id)
 		return;
-	follow_all(local); /* what a stage wrote comes before the word that it ended */
 	measure_names(local);
 	if (db_query(local->core->db, &q, NULL, "SELECT id, kind, subject, data FROM event WHERE id > ? AND run_id >= ? ORDER BY id", "ii", local->last_event,
 		     local->run_id) < 0)

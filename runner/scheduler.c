@@ -168,10 +168,16 @@ static bool decide(struct pass *pass, size_t i)
 	return pass->stages[i].state != SCHED_WAITING;
 }
 
+static const char *cancelled_by(struct pass *pass)
+{
+	const char *who = pass->input->cancelled_by;
+	return who ? arena_printf(pass->arena, "cancelled by %s", who) : "cancelled";
+}
+
 static void cancel_all(struct pass *pass)
 {
 	const struct sched_input *input = pass->input;
-	const char *reason = input->cancelled_by ? arena_printf(pass->arena, "cancelled by %s", input->cancelled_by) : "cancelled";
+	const char *reason = cancelled_by(pass);
 	for (size_t i = 0; i < input->plan->n_stages; i++) {
 		if (pass->stages[i].state == SCHED_WAITING)
 			skip(pass, i, OUTCOME_CANCELLED, reason);
@@ -224,8 +230,11 @@ static void conclude(struct pass *pass)
 		}
 	}
 	decision->finished = true;
-	if (pass->input->cancelled && decision->outcome != OUTCOME_SUCCESS)
+	if (pass->input->cancelled && decision->outcome != OUTCOME_SUCCESS) {
 		decision->outcome = OUTCOME_CANCELLED;
+		decision->blamed = -1;
+		decision->reason = cancelled_by(pass);
+	}
 	if (decision->outcome == OUTCOME_SUCCESS || decision->outcome == OUTCOME_SKIPPED)
 		decision->blamed = -1;
 	if (decision->outcome == OUTCOME_SKIPPED)

@@ -43,7 +43,7 @@ struct sched_decision {
 	size_t n;
 	bool finished;
 	enum outcome outcome; /* of the run, if finished: the worst of its stages */
-	const char *reason;   /* "train: exit status 3"; the caller fills in the stage's own reason */
+	const char *reason;   /* "cancelled by ann"; NULL if a stage is blamed, whose own reason the caller knows */
 	long blamed;          /* the stage that decided the outcome, or -1 */
 };
 void scheduler_next(const struct sched_input *input, struct arena *arena, struct sched_decision *ret);

@@ -201,5 +201,6 @@ int main(void)
 		cmocka_unit_test(the_documented_schema_is_what_migrations_make),
 		cmocka_unit_test_setup_teardown(released_schemas_are_upgraded, fixture_setup, fixture_teardown),
 	};
+	loop_free(loop_new()); /* libuv keeps a pipe for signals from its first loop on */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
