@@ -378,7 +378,8 @@ static void report_overlap(struct parsing *parsing, const struct draft *draft, c
 		yaml_error(parsing->diags, at, "overlap", "put a matrix value into the path, such as \"model-${{ matrix.lr }}/\"",
 			   "stage \"%s\" needs several cells of \"%s\", which all write \"%s\"", draft->stage.name, first->stage.name, b->path);
 	else if (a->len == b->len)
-		yaml_error(parsing->diags, at, "overlap", "let one of them write elsewhere", "stage \"%s\" needs \"%s\" and \"%s\", which both write \"%s\"",
+		yaml_error(parsing->diags, at, "overlap", "let one of them write elsewhere",
+			   "stage \"%s\" needs \"%s\" and \"%s\", which both write \"%s\"",
 			   draft->stage.name, first->stage.name, second->stage.name, b->path);
 	else
 		yaml_error(parsing->diags, at, "overlap", "let one of them write elsewhere",

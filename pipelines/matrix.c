@@ -283,7 +283,8 @@ size_t matrix_cells(struct parsing *parsing, const char *stage, const struct yam
 	if (!matrix)
 		return 1;
 	if (matrix->kind != YAML_MAPPING || matrix->n == 0) {
-		yaml_error(parsing->diags, matrix, "wrong-type", "for example matrix: {lr: [0.1, 0.01]}", "matrix needs a mapping of axes to lists of values");
+		yaml_error(parsing->diags, matrix, "wrong-type", "for example matrix: {lr: [0.1, 0.01]}",
+			   "matrix needs a mapping of axes to lists of values");
 		return 0;
 	}
 	if (!read_axes(&grid) || !product(&grid, yaml_get(matrix, "exclude"))) {

@@ -410,7 +410,8 @@ static struct draft *add_draft(struct parsing *parsing, const struct yaml_node *
 	stage->matrix = cell->values;
 	stage->n_matrix = cell->n;
 	if (strlen(stage->id) > STAGE_MAX_ID)
-		yaml_error(parsing->diags, key, "too-large", "use fewer or shorter matrix values", "the name \"%.60s...\" of a cell has more than %d bytes",
+		yaml_error(parsing->diags, key, "too-large", "use fewer or shorter matrix values",
+			   "the name \"%.60s...\" of a cell has more than %d bytes",
 			   stage->id, STAGE_MAX_ID);
 	return draft;
 }

@@ -21,8 +21,9 @@ static struct lint_counts lint(struct fixture *fixture, const char *const *names
 static void mistakes_are_shown_at_their_place(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *a = fixture_write(fixture, "a.yml", "stages:\n  train: {run: x}\n  score:\n    needs: [trian]\n    run: y\n");
-	cleanup_free char *b = fixture_write(fixture, "b.yml", "stages: {a: {run: x}, b: {run: x}}\n");
+
+	free(fixture_write(fixture, "a.yml", "stages:\n  train: {run: x}\n  score:\n    needs: [trian]\n    run: y\n"));
+	free(fixture_write(fixture, "b.yml", "stages: {a: {run: x}, b: {run: x}}\n"));
 	cleanup_buf struct buf out;
 	struct lint_counts counts = lint(fixture, (const char *[]){"a.yml", "b.yml", "c.yml"}, 3, LINT_TEXT, &out);
 
@@ -40,7 +41,8 @@ static void mistakes_are_shown_at_their_place(void **state)
 static void machines_get_json(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *a = fixture_write(fixture, "a.yml", "stages: {a: {scan: {}}}\n");
+
+	free(fixture_write(fixture, "a.yml", "stages: {a: {scan: {}}}\n"));
 	cleanup_buf struct buf out;
 	cleanup_json json_t *json = NULL;
 	cleanup_error struct error *err = NULL;
@@ -56,11 +58,11 @@ static void machines_get_json(void **state)
 static void a_file_that_is_too_large_is_told(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *text = xcalloc(1, YAML_MAX_BYTES + 2), *path = NULL;
+	cleanup_free char *text = xcalloc(1, YAML_MAX_BYTES + 2);
 	cleanup_buf struct buf out;
 
 	memset(text, '#', YAML_MAX_BYTES + 1);
-	path = fixture_write(fixture, "a.yml", text);
+	free(fixture_write(fixture, "a.yml", text));
 	assert_int_equal(lint(fixture, (const char *[]){"a.yml"}, 1, LINT_TEXT, &out).errors, 1);
 	assert_non_null(strstr(out.data, "a.yml:1: error: the file is larger than 1 MiB\n"));
 }
