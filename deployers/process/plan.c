@@ -178,10 +178,9 @@ static bool bring_up(const struct plan_observed *o, const struct instance_view *
 	if (server->admin == SERVER_MAINT)
 		/* From maintenance it would come back "up" unchecked; a new one starts in drain mode. */
 		return act_on_server(ret, PLAN_DELETE_SERVER, server);
-	if (server->admin == SERVER_DRAIN && server->up && server->checked)
+	/* A ready one that is not in the file would be lost with the next reload. */
+	if (server->up && server->checked && (server->admin == SERVER_DRAIN || !instance->admitted))
 		return act_on_instance(ret, PLAN_ADMIT, instance);
-	if (server->admin == SERVER_READY && !instance->admitted)
-		return act_on_instance(ret, PLAN_ADMIT, instance); /* it is not in the file that a reload would read */
 	return false;
 }
 
@@ -209,10 +208,9 @@ static bool split_wanted(const struct plan_observed *o, const struct plan_desire
 }
 
 /* May this arm be given more than it has? */
-static bool arm_may_grow(const struct plan_observed *o, const struct plan_desired *desired, const struct plan_arm *arm, struct plan_action *ret)
+static bool arm_may_grow(const struct plan_observed *o, const struct plan_desired *desired, const struct plan_arm *arm)
 {
 	unsigned ready = 0, wanted = 0;
-	const struct instance_view *missing = NULL;
 	bool waiting = false;
 	for (size_t i = 0; i < o->n_instances; i++) {
 		const struct instance_view *instance = &o->instances[i];
@@ -223,31 +221,58 @@ static bool arm_may_grow(const struct plan_observed *o, const struct plan_desire
 			ready++;
 			continue;
 		}
-		missing = instance;
 		waiting = waiting || instance->waiting;
 	}
 	if (ready && ready >= arm->replicas)
 		return true;
 	/* Going back to an arm that carries traffic must not wait for its last copy; neither is a late copy waited for for ever. */
-	if (ready && (plan_weight(o, arm->image) > 0 || (wanted >= arm->replicas && !waiting)))
-		return true;
-	if (missing)
-		wait_for(ret, missing, missing->failed ? missing->message : "not up yet, so its arm gets no traffic");
-	return false;
+	return ready && (plan_weight(o, arm->image) > 0 || (wanted >= arm->replicas && !waiting));
 }
 
-/* Sets *ret to a WAIT if the split should be written but may not be. */
+static const char *image_in(const struct plan_observed *o, int slot)
+{
+	for (size_t i = 0; i < o->n_instances; i++)
+		if (o->instances[i].slot == slot)
+			return o->instances[i].image;
+	return NULL;
+}
+
+/* How much it matters that this slot keeps its copies. */
+static uint64_t worth(const struct plan_observed *o, const struct plan_desired *desired, int slot)
+{
+	const char *image = image_in(o, slot);
+	const struct plan_arm *arm = image ? arm_of(desired, image) : NULL;
+	if (!router_state_ready(&o->router, slot))
+		return image != NULL;
+	return arm ? 10ull * PPM + arm->weight_ppm : 2 + split_weight(&o->router.split, slot);
+}
+
+/* A release needs a slot, but both have one, and traffic: the one that matters more takes all of it, so that the other can be emptied. */
+static bool make_room(const struct plan_observed *o, const struct plan_desired *desired, struct plan_action *ret)
+{
+	int keeper = worth(o, desired, SLOT_B) > worth(o, desired, SLOT_A) ? SLOT_B : SLOT_A;
+	const char *leaving = image_in(o, 1 - keeper);
+	if (free_slot(o) != SLOT_NONE || !o->router.has_split || split_weight(&o->router.split, 1 - keeper) == 0)
+		return false;
+	/* An empty slot's share is served by nobody: it can only gain by going to copies that are down for now. */
+	if (leaving && (arm_of(desired, leaving) || router_state_ready(&o->router, keeper) == 0))
+		return false;
+	act(ret, PLAN_SET_SPLIT);
+	ret->split = (struct split){.candidate = keeper, .ppm = PPM, .generation = desired->generation};
+	return true;
+}
+
 static bool plan_split(const struct plan_observed *o, const struct plan_desired *desired, struct plan_action *ret)
 {
 	struct split wanted;
 	if (!split_wanted(o, desired, &wanted))
-		return false;
+		return make_room(o, desired, ret);
 	if (o->router.has_split && o->router.split_entries == 1 && split_equal(&o->router.split, &wanted))
 		return false;
 	for (unsigned i = 0; i < desired->n_arms; i++) {
 		const struct plan_arm *arm = &desired->arms[i];
 		uint32_t now = o->router.has_split ? plan_weight(o, arm->image) : 0;
-		if (arm->weight_ppm > now && !arm_may_grow(o, desired, arm, ret))
+		if (arm->weight_ppm > now && !arm_may_grow(o, desired, arm))
 			return false;
 	}
 	act(ret, PLAN_SET_SPLIT);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/yaml.h"
+#include "deployers/haproxy/frontend.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,8 +25,7 @@
 
 /* ---- surroundings ---- */
 
-/* A port that nobody has now; the kernel does not give it out again soon. */
-static uint16_t free_port(void)
+static uint16_t kernels_choice(void)
 {
 	cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -35,12 +35,19 @@ static uint16_t free_port(void)
 	return ntohs(address.sin_port);
 }
 
+/* A free port chosen by the kernel's die, but below those that it gives to clients: the load's own connections must not take it. */
+static uint16_t free_port(void)
+{
+	for (;;) {
+		uint16_t port = (uint16_t)(10000 + kernels_choice() % 20000);
+		if (loopback_port_is_free(port))
+			return port;
+	}
+}
+
 void rig_configure(struct rig *rig, const char *extra)
 {
-	/* The copies' range lies wherever the kernel likes; taken ports in it are skipped. */
-	unsigned first = free_port();
-	if (first > 65535 - 40)
-		first -= 40;
+	unsigned first = free_port(); /* taken ports in the range are skipped */
 	free(rig->config);
 	rig->config = xasprintf("frontend: \"127.0.0.1:%u\"\nports: %u-%u\ngrace: 2s\ndrain: 5s\n%s", rig->port, first, first + 40, extra);
 }
