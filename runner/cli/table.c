@@ -4,6 +4,7 @@
 #include "runner/cli/run.h"
 #include "runner/git/git.h"
 #include "runner/prepare.h"
+#include "stages/command.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,9 @@ static int version_command(int argc, char **argv)
 const struct cli_command cli_commands[] = {
 	{"lint", "Pipelines", "[--format text|json] [FILE|DIRECTORY...]", "check pipelines", cli_lint},
 	{"run", "Pipelines", "[--stage STAGE] [--json] [DIR]", "run a checkout's pipeline here, without a daemon", cli_run},
+	{"score", "Pipelines", "--predictions DATA --task TASK ...", "measure a model's predictions", score_command},
+	{"gate", "Pipelines", "--rules FILE --metrics FILE [--baseline FILE]", "judge numbers by rules", gate_command},
+	{"build", "Pipelines", "--spec FILE --context DIR --layout DIR [--tag NAME]", "build an image from files", build_command},
 	{"version", "Daemon", "", "print the version", version_command},
 	{"git-sync", NULL, "", "update a mirror, check out (child of the daemon)", git_sync_command},
 	{"prepare", NULL, "", "fill a workspace (child of the daemon)", prepare_command},

@@ -1,5 +1,7 @@
 #include "tests/unit/runner/engine_fixture.h"
 
+#include "runner/engine_priv.h"
+
 /* Commits a pipeline, pushes, and waits for the end. */
 static int64_t push_pipeline(struct house *house, const char *text)
 {
@@ -366,6 +368,96 @@ static void rows_that_make_no_sense_end_their_run_alone(void **state)
 	house_end(&house);
 }
 
+/* Twenty rows; a model that is right `right` times in ten. */
+static void write_predictions(struct house *house, unsigned right)
+{
+	struct buf b;
+	buf_init(&b, 65536);
+	buf_adds(&b, "y,p\n");
+	for (unsigned i = 0; i < 200; i++) {
+		bool label = i % 2 == 0, correct = (i / 2) % 10 < right;
+		buf_addf(&b, "%d,%s\n", label, label == correct ? "0.9" : "0.1");
+	}
+	house_write(house, "pred.csv", b.data);
+	buf_done(&b);
+}
+
+#define STORY                                                                                                                       \
+	"stages:\n"                                                                                                                 \
+	"  train: {run: 'mkdir out; cp pred.csv out/p.csv; echo model > out/model', outputs: [out/]}\n"                             \
+	"  score: {needs: [train], score: {predictions: out/p.csv, task: binary, label: y, prediction: p, metrics: [accuracy]}}\n"  \
+	"  gate:\n"                                                                                                                 \
+	"    needs: [score]\n"                                                                                                      \
+	"    gate:\n"                                                                                                               \
+	"      - accuracy >= 0.6\n"                                                                                                 \
+	"      - {metric: accuracy, no_worse_than: production, margin: 0.05}\n"                                                     \
+	"  image:\n"                                                                                                                \
+	"    needs: [gate]\n"                                                                                                       \
+	"    build: {image: registry.local/m, base: none, layers: [{from: out/, to: /app/}], entrypoint: [/app/model], port: 8080}\n" \
+	"  go: {needs: [image], deploy: {target: prod, image: image}}\n"
+
+/* What the program in PATH cannot do yet is left out, so that this file needs no order of building. */
+static bool program_knows(const char *command)
+{
+	const char *argv[] = {PENSTOCK_PATH, command, "--help", NULL};
+	cleanup_error struct error *err = NULL;
+	struct child_result result;
+	assert_ok(child_run(&(struct child_spec){.argv = argv}, &result, &err), err);
+	bool knows = !strstr(result.err_text, "there is no command");
+	child_result_done(&result);
+	return knows;
+}
+
+static void a_model_goes_through_its_gates_to_a_release_and_is_measured_by_what_is_live(void **state)
+{
+	struct house house;
+	if (!program_knows("score") || !program_knows("gate") || !program_knows("build"))
+		skip();
+	house_begin(&house, state, "targets: {prod: {process: {frontend: \"127.0.0.1:9000\", ports: 20000-20100}, allow: {branches: [other]}}}\n");
+	cleanup_error struct error *err = NULL;
+	write_predictions(&house, 9);
+	int64_t run = push_pipeline(&house, STORY);
+	check_text(house_ask(&house, "SELECT group_concat(name || ' ' || outcome, '; ') FROM stage WHERE run_id = ?", run),
+		   "train success; score success; gate success; image success; go failed", __FILE__, __LINE__);
+	check_text(house_ask(&house, "SELECT reason FROM run WHERE id = ?", run), "go: target \"prod\" does not allow branch \"main\" (allow, in penstock.yml)",
+		   __FILE__, __LINE__);
+	check_text(house_ask(&house, "SELECT repository || ' ' || port || ' ' || (image LIKE 'sha256:%') || (version LIKE '%-1') FROM release WHERE run_id = ?", run),
+		   "demo 8080 11", __FILE__, __LINE__);
+
+	/* That release is live: a model that is worse is measured against it, and rejected with numbers. */
+	assert_ok(db_run(house.core->db, &err, "INSERT INTO target (name, live_release) SELECT 'prod', id FROM release", ""), err);
+	write_predictions(&house, 7);
+	run = push_pipeline(&house, STORY);
+	check_text(house_ask(&house, "SELECT outcome || (reason LIKE 'gate: %accuracy%') FROM run WHERE id = ?", run), "rejected1", __FILE__, __LINE__);
+	check_text(house_ask(&house, "SELECT json_array_length(result, '$.paired') > 0 FROM stage WHERE name = 'score' AND run_id = ?", run), "1", __FILE__,
+		   __LINE__);
+	house_end(&house);
+}
+
+static void old_runs_go_and_live_ones_stay(void **state)
+{
+	struct house house;
+	if (!program_knows("build"))
+		skip();
+	house_begin(&house, state, "retention: {runs: 1ms, logs: 1ms}\n");
+	cleanup_error struct error *err = NULL;
+	house_write(&house, "a", "x");
+	int64_t kept = push_pipeline(&house, "stages: {image: {build: {image: registry.local/m, base: none, layers: [{from: a, to: /a}], entrypoint: [/a]}}}\n");
+	int64_t gone = push_pipeline(&house, "stages: {a: {run: 'date +%N > o', outputs: [o]}}\n");
+	assert_run(&house, kept, "success");
+	assert_ok(db_run(house.core->db, &err, "INSERT INTO target (name, live_release) SELECT 'prod', id FROM release", ""), err);
+	assert_ok(db_run(house.core->db, &err, "UPDATE run SET finished_ms = finished_ms - 1000", ""), err);
+	cleanup_free char *outputs = house_ask(&house, "SELECT outputs FROM stage WHERE run_id = ?", gone), *image = house_ask(&house, "SELECT image FROM release WHERE id >= ?", 0);
+	core_event_begin(house.core);
+	assert_ok(retention_run(house.engine, &err), err);
+	core_event_end(house.core, true);
+	house_settle(&house);
+	check_text(house_ask(&house, "SELECT group_concat(id) FROM run WHERE id >= ?", 0), "1", __FILE__, __LINE__);
+	assert_true(oci_blob_exists(house.core->oci, image));
+	assert_false(oci_blob_exists(house.core->oci, outputs));
+	house_end(&house);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -391,6 +483,8 @@ int main(void)
 		TEST(a_retry_from_a_stage_reuses_what_came_before),
 		TEST(a_concurrency_group_lets_one_through_at_a_time),
 		TEST(a_secret_that_is_not_set_fails_the_stage),
+		TEST(a_model_goes_through_its_gates_to_a_release_and_is_measured_by_what_is_live),
+		TEST(old_runs_go_and_live_ones_stay),
 		TEST(rows_that_make_no_sense_end_their_run_alone),
 	};
 	loop_free(loop_new()); /* libuv keeps a pipe for signals from its first loop on */
