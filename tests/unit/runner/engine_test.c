@@ -2,6 +2,8 @@
 
 #include "runner/engine_priv.h"
 
+#include <signal.h>
+
 /* Commits a pipeline, pushes, and waits for the end. */
 static int64_t push_pipeline(struct house *house, const char *text)
 {
@@ -275,6 +277,55 @@ static void a_daemon_that_comes_back_before_the_sync_ended_syncs_again(void **st
 	house_end(&house);
 }
 
+/* A daemon in a process of its own, killed with SIGKILL after some milliseconds; true if it had come to the end before. */
+static bool live_and_die(struct house *house, unsigned milliseconds)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		house_open(house);
+		house_settle(house);
+		house_shut(house);
+		_exit(0);
+	}
+	int status = 0;
+	for (unsigned i = 0; i < milliseconds && waitpid(pid, &status, WNOHANG) == 0; i++)
+		usleep(1000); /* being killed at any moment is what this is about */
+	if (kill(pid, 0) < 0)
+		return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void killed_at_any_moment_nothing_runs_twice_and_all_runs_once(void **state)
+{
+	struct house house;
+	house_begin(&house, state, "");
+	house_write(&house, ".penstock.yml", "stages:\n"
+					     "  a: {run: 'echo x >> ckpt/n; sleep 0.1; echo 1 > a.txt', checkpoint: ckpt/, outputs: [a.txt]}\n"
+					     "  b: {run: 'echo x >> ckpt/n; sleep 0.05', checkpoint: ckpt/}\n"
+					     "  c: {needs: [a, b], run: 'echo x >> ckpt/n; cat a.txt', checkpoint: ckpt/}\n");
+	house_commit(&house, "x");
+	for (unsigned round = 0; round < 6; round++) {
+		int64_t run = house_push(&house);
+		core_commit(house.core);
+		house_shut(&house);
+		unsigned lives = 0;
+		while (!live_and_die(&house, 5 + (round * 37 + lives * 13) % 60 + lives * 4))
+			assert_true(++lives < 200);
+		house_open(&house);
+		house_settle(&house);
+		assert_stages(&house, run, "a success; b success; c success");
+		for (int stage = 0; stage < 3; stage++) {
+			cleanup_free char *file = xasprintf("%s/state/runs/%lld/checkpoints/%d/n", house.fixture->dir, (long long)run, stage), *text = NULL;
+			cleanup_error struct error *err = NULL;
+			assert_ok(file_read(file, 100, &text, NULL, &err), err);
+			assert_string_equal(text, "x\n");
+		}
+	}
+	house_end(&house);
+}
+
 /* The leader's process id, from /proc: whose current attempt folder is open for locking. */
 static void kill_leader(const char *attempt)
 {
@@ -479,6 +530,7 @@ int main(void)
 		TEST(a_cancelled_run_stops_what_runs_and_starts_no_more),
 		TEST(a_daemon_that_comes_back_attaches),
 		TEST(a_daemon_that_comes_back_before_the_sync_ended_syncs_again),
+		TEST(killed_at_any_moment_nothing_runs_twice_and_all_runs_once),
 		TEST(a_lost_leader_costs_an_infrastructure_retry),
 		TEST(a_retry_from_a_stage_reuses_what_came_before),
 		TEST(a_concurrency_group_lets_one_through_at_a_time),
