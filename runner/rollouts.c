@@ -196,10 +196,9 @@ static struct watched *watched_of(void *arg)
 	return watched;
 }
 
-static void on_counts(void *arg, const struct counts_report *report, struct error *err)
+static void on_counts(void *arg, const struct counts_report *report, struct error *why /* the driver's */)
 {
 	struct watched *watched = watched_of(arg);
-	cleanup_error struct error *why = err;
 	watched->counting = false;
 	watched->counted_ms = clock_wall_ms();
 	if (why && !watched->provider_failed)
@@ -226,10 +225,9 @@ static bool ask_for_counts(struct watched *watched)
 	return true;
 }
 
-static void on_actual(void *arg, const struct actual *actual, struct error *err)
+static void on_actual(void *arg, const struct actual *actual, struct error *why /* the driver's */)
 {
 	struct watched *watched = watched_of(arg);
-	cleanup_error struct error *why = err;
 	watched->looking = false;
 	if (!why && watched->handed_at_look != watched->handed) {
 		watched->look_at_ms = 0; /* It began before the last change was handed over, so it may show what is just being changed. */

@@ -41,12 +41,11 @@ void want_set(struct watched *watched, const struct desired *desired)
 
 /* ---- handing over ---- */
 
-static void on_applied(void *arg, uint64_t generation, struct error *err)
+static void on_applied(void *arg, uint64_t generation, struct error *why /* the driver's */)
 {
 	struct watched *watched = arg;
 	if (watched->magic != WATCHED_MAGIC)
 		abort();
-	cleanup_error struct error *why = err;
 	if (generation != watched->want.generation)
 		return; /* superseded meanwhile; its successor answers for itself */
 	watched->applying = false;

@@ -75,7 +75,7 @@ static void do_apply(const struct desired *desired)
 
 static void fake_apply(struct target *target, const struct desired *desired, target_done_fn done, void *arg)
 {
-	struct error *err = NULL;
+	cleanup_error struct error *err = NULL;
 	(void)target;
 	world.applies++;
 	if (world.apply_fails)
@@ -88,7 +88,7 @@ static void fake_apply(struct target *target, const struct desired *desired, tar
 static void fake_observe(struct target *target, target_actual_fn done, void *arg)
 {
 	struct actual actual = {.generation = world.generation, .router_ok = true, .seen_at_ms = now_ms};
-	struct error *err = NULL;
+	cleanup_error struct error *err = NULL;
 	(void)target;
 	if (world.silent) {
 		error_set(&err, ERROR_UNAVAILABLE, 0, "haproxy: connection refused");
