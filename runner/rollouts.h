@@ -10,7 +10,8 @@ int rollouts_open(struct core *core, struct rollouts **ret, struct error **err) 
 void rollouts_close(struct rollouts *rollouts); /* leaves traffic as it is */
 
 /* Starts a rollout for a deploy stage. Policy for an active rollout on the target: a newer release supersedes it (the old one is rolled
- * back first, its stage ends `cancelled`, "superseded by run N"). */
+ * back first, its stage ends `cancelled`, "superseded by run N"); one that is being promoted is let to its end. If the active one is of a newer run,
+ * this stage ends `cancelled` instead, before the call returns. NOT_FOUND: no such target; UNAVAILABLE: it cannot be opened, with the reason. */
 int rollouts_start(struct rollouts *rollouts, int64_t stage_id, int64_t release_id, const struct rollout_spec *spec, int64_t *ret_rollout,
 		   struct error **err) must_check;
 /* The run of a deploy stage was cancelled: the rollout goes back. */
