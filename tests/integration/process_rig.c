@@ -52,6 +52,14 @@ void rig_configure(struct rig *rig, const char *extra)
 	rig->config = xasprintf("frontend: \"127.0.0.1:%u\"\nports: %u-%u\ngrace: 2s\ndrain: 5s\n%s", rig->port, first, first + 40, extra);
 }
 
+void rig_move(struct rig *rig)
+{
+	cleanup_free char *before = rig->config;
+	char *ports = strstr(before, "\nports");
+	rig->port = free_port();
+	rig->config = xasprintf("frontend: \"127.0.0.1:%u\"%s", rig->port, ports);
+}
+
 int rig_setup(void **state)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
@@ -164,7 +172,7 @@ int rig_teardown(void **state)
 {
 	struct rig *rig = *state;
 	rig_close(rig);
-	each_attempt(rig->state_dir, 4, end_attempt, NULL);
+	each_attempt(rig->fixture->dir, 6, end_attempt, NULL);
 	/* Our leaders are our children: let the attempt module reap them. */
 	for (uint64_t until = clock_mono_ms() + 10000; clock_mono_ms() < until;) {
 		enum attempt_state ignored;

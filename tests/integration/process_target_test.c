@@ -40,6 +40,41 @@ static void first_release_goes_live(void **state)
 	assert_false(actual.arms[0].failed);
 }
 
+static void long_state_paths_are_fine(void **state)
+{
+	struct rig *rig = *state;
+	cleanup_free char *first = rig_image(rig, "v1", "ok");
+	cleanup_error struct error *err = NULL;
+	struct counts_report report;
+	char body[64], name[151];
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	char *longer = path_join(rig->state_dir, name); /* a socket's path has room for 107 bytes */
+	free(rig->state_dir);
+	rig->state_dir = longer;
+	assert_ok(dir_make(rig->state_dir, 0700, &err), err);
+	rig_open(rig);
+	rig_apply(rig, (struct wanted[]){{first, 1, ALL}}, 1);
+	assert_int_equal(rig_get(rig, body), 200);
+	rig_until(rig, (rig_counts(rig, &report), rig_arm_counts(&report, first)->completed == 1));
+}
+
+static void moved_frontend_is_reloaded(void **state)
+{
+	struct rig *rig = *state;
+	cleanup_free char *first = rig_image(rig, "v1", "ok");
+	struct actual actual;
+	char body[64];
+	rig_open(rig);
+	rig_apply(rig, (struct wanted[]){{first, 1, ALL}}, 1);
+	rig_close(rig);
+	rig_move(rig);
+	rig_open(rig);
+	rig_until(rig, rig_get(rig, body) == 200);
+	rig_until(rig, (rig_observe(rig, &actual), actual.router_ok && actual.arms[0].ready == 1));
+	assert_int_equal(rig_starts(rig), 1);
+}
+
 static void canary_share_is_what_was_asked_for(void **state)
 {
 	struct rig *rig = *state;
@@ -501,6 +536,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 		TEST(first_release_goes_live),
+		TEST(long_state_paths_are_fine),
+		TEST(moved_frontend_is_reloaded),
 		TEST(canary_share_is_what_was_asked_for),
 		TEST(reports_carry_share_latency_and_errors),
 		TEST(switching_loses_no_request),
