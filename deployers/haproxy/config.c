@@ -81,7 +81,8 @@ static void global_section(const struct router_settings *s, const char *mark, st
 		 "    server log unix@%s log-proto octet-count\n",
 		 ROUTER_LOG_SOCKET);
 	buf_addf(out,
-		 "defaults\n    mode http\n    timeout connect 2s\n    timeout queue 5s\n    timeout http-request 10s\n    timeout http-keep-alive 60s\n"
+		 "defaults\n    mode http\n    timeout connect 2s\n    timeout queue 5s\n    timeout http-request 10s\n    timeout http-keep-alive "
+		 "60s\n"
 		 "    timeout client %" PRIu64 "ms\n    timeout server %" PRIu64 "ms\n    timeout tunnel 1h\n"
 		 "    option redispatch 1\n    retries 3\n    balance roundrobin\n",
 		 s->request_timeout_ms, s->request_timeout_ms);
@@ -104,8 +105,8 @@ static void frontend_section(const struct router_settings *s, struct buf *out)
 	for (int slot = 0; slot < SLOTS; slot++) {
 		char this = slot_letter(slot), other = slot_letter(1 - slot);
 		buf_addf(out, "    use_backend %s-%c if { var(txn.arm) -m str %c } { nbsrv(%s-%c) gt 0 }\n", s->target, this, this, s->target, this);
-		buf_addf(out, "    use_backend %s-%c if { var(txn.arm) -m str %c } { var(txn.slot) -m str %c } { nbsrv(%s-%c) gt 0 }\n", s->target, other,
-			 this, this, s->target, other);
+		buf_addf(out, "    use_backend %s-%c if { var(txn.arm) -m str %c } { var(txn.slot) -m str %c } { nbsrv(%s-%c) gt 0 }\n", s->target,
+			 other, this, this, s->target, other);
 		buf_addf(out, "    use_backend %s-%c if { var(txn.arm) -m str %c }\n", s->target, this, this);
 	}
 	buf_addf(out, "    default_backend %s-none\n", s->target);
@@ -125,8 +126,7 @@ static void base_text(const struct router_settings *s, const char *const health_
 				buf_addf(out, "    server i%u 127.0.0.1:%u check inter %d rise %d fall %d\n", servers[i].id, servers[i].port,
 					 CHECK_INTERVAL_MS, CHECK_RISE, CHECK_FALL);
 	}
-	buf_addf(out,
-		 "backend %s-none\n    http-request return status 503 content-type text/plain string \"no release is live on target %s\\n\"\n",
+	buf_addf(out, "backend %s-none\n    http-request return status 503 content-type text/plain string \"no release is live on target %s\\n\"\n",
 		 s->target, s->target);
 }
 

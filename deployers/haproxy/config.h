@@ -19,14 +19,14 @@
 #include <stdint.h>
 
 enum { SLOT_NONE = -1, SLOT_A, SLOT_B, SLOTS };
-char slot_letter(int slot);          /* 'a', 'b', '-' */
-int slot_from_letter(char letter);   /* SLOT_NONE for anything else */
+char slot_letter(int slot);        /* 'a', 'b', '-' */
+int slot_from_letter(char letter); /* SLOT_NONE for anything else */
 
 #define PPM 1000000u
 
 struct split {
-	int candidate;               /* slot; SLOT_NONE: no release is live, every request gets a 503 that says so */
-	uint32_t ppm;                /* the candidate's share; the other slot has the rest */
+	int candidate; /* slot; SLOT_NONE: no release is live, every request gets a 503 that says so */
+	uint32_t ppm;  /* the candidate's share; the other slot has the rest */
 	uint64_t generation;
 };
 uint32_t split_weight(const struct split *split, int slot);
@@ -48,16 +48,16 @@ bool split_parse(const char *text, struct split *ret);                   /* fals
 #define CHECK_FALL 2
 
 struct router_settings {
-	const char *target;          /* a name of the schema's kind: [A-Za-z0-9][A-Za-z0-9_.-]* */
-	const char *frontend;        /* "127.0.0.1:9000" */
+	const char *target;   /* a name of the schema's kind: [A-Za-z0-9][A-Za-z0-9_.-]* */
+	const char *frontend; /* "127.0.0.1:9000" */
 	unsigned max_connections, threads;
 	uint64_t request_timeout_ms, drain_ms;
-	const char *user;            /* host user that the worker drops to, or NULL */
+	const char *user; /* host user that the worker drops to, or NULL */
 };
 struct router_server {
-	unsigned id;                 /* named "i<id>" */
+	unsigned id; /* named "i<id>" */
 	int slot;
-	uint16_t port;               /* on 127.0.0.1 */
+	uint16_t port; /* on 127.0.0.1 */
 };
 
 /* The whole file. health_paths[slot] NULL: the slot is not in use. Its `description` line carries config_mark(), by which a running

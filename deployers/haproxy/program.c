@@ -31,8 +31,8 @@ int haproxy_program(const char *configured, char **ret_path, struct error **err)
 {
 	if (configured) {
 		if (access(configured, X_OK) < 0)
-			return error_set(err, ERROR_MISSING, 0, "there is no HAProxy at %s, which the target's `haproxy` names; Debian's package is `haproxy`",
-					 configured);
+			return error_set(err, ERROR_MISSING, 0,
+					 "there is no HAProxy at %s, which the target's `haproxy` names; Debian's package is `haproxy`", configured);
 		*ret_path = xstrdup(configured);
 		return 0;
 	}

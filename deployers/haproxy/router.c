@@ -356,8 +356,8 @@ static void on_version(void *arg, const char *answer, struct error *err)
 	unsigned long version = strtoul(answer + strlen(created), NULL, 10);
 	char value[SPLIT_TEXT_SIZE];
 	split_format(&router->split, value);
-	cleanup_free char *commands = xasprintf("add map @%lu " ROUTER_MAP_FILE " " ROUTER_MAP_KEY " %s;commit map @%lu " ROUTER_MAP_FILE, version,
-						value, version);
+	cleanup_free char *commands =
+		xasprintf("add map @%lu " ROUTER_MAP_FILE " " ROUTER_MAP_KEY " %s;commit map @%lu " ROUTER_MAP_FILE, version, value, version);
 	runtime_send(router->runtime, commands, on_command_answer, router);
 }
 
@@ -403,8 +403,8 @@ static void on_settle_answer(void *arg, const char *answer, struct error *err)
 		unsigned major = state.version_major, minor = state.version_minor;
 		router_state_done(&state);
 		if (there && (major < 2 || (major == 2 && minor < 6)))
-			error_set(&bad, ERROR_UNSUPPORTED, 0, "HAProxy %u.%u is too old: 2.6 or newer is needed (Debian 12's package haproxy has it)", major,
-				  minor);
+			error_set(&bad, ERROR_UNSUPPORTED, 0, "HAProxy %u.%u is too old: 2.6 or newer is needed (Debian 12's package haproxy has it)",
+				  major, minor);
 		if (there) {
 			finish(router, bad);
 			return;

@@ -14,7 +14,7 @@ struct router;
 struct router_callbacks {
 	log_ring_line_fn on_line;
 	log_ring_broken_fn on_broken;
-	void (*on_exit)(void *arg);  /* the process has ended */
+	void (*on_exit)(void *arg); /* the process has ended */
 	void *arg;
 };
 /* `settings` is copied; `user` in it is chosen here. `program`: path of HAProxy, or NULL: PATH. Starts nothing. */

@@ -156,9 +156,9 @@ static int parse_servers(const char *target, char *section, struct router_state 
 		*server = (struct server_state){.slot = slot, .port = (uint16_t)to_unsigned(cells[at[5]])};
 		snprintf(server->name, sizeof(server->name), "%s", cells[at[1]]);
 		server->id = server->name[0] == 'i' ? to_unsigned(server->name + 1) : 0;
-		server->up = to_unsigned(cells[at[2]]) == 2;             /* SRV_ST_RUNNING */
+		server->up = to_unsigned(cells[at[2]]) == 2; /* SRV_ST_RUNNING */
 		server->admin = admin_of_mask(to_unsigned(cells[at[3]]));
-		server->checked = to_unsigned(cells[at[4]]) >= 3;        /* CHK_RES_PASSED, CHK_RES_CONDPASS */
+		server->checked = to_unsigned(cells[at[4]]) >= 3; /* CHK_RES_PASSED, CHK_RES_CONDPASS */
 	}
 	if (!n_header)
 		return error_set(err, ERROR_PROTOCOL, 0, "haproxy: `show servers state` has no header line");

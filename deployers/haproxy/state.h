@@ -10,26 +10,26 @@ enum server_admin { SERVER_READY, SERVER_DRAIN, SERVER_MAINT };
 #define MAX_SERVERS 1024
 
 struct server_state {
-	unsigned id;             /* from "i<id>"; 0: not one of ours */
+	unsigned id; /* from "i<id>"; 0: not one of ours */
 	char name[64];
 	int slot;
 	uint16_t port;
 	enum server_admin admin;
-	bool up;                 /* HAProxy thinks that it runs ... */
-	bool checked;            /* ... and a health check has said so (a server without one is assumed up) */
-	unsigned sessions;       /* requests it is working on or that wait for it */
+	bool up;           /* HAProxy thinks that it runs ... */
+	bool checked;      /* ... and a health check has said so (a server without one is assumed up) */
+	unsigned sessions; /* requests it is working on or that wait for it */
 };
 struct router_state {
 	bool answers;
 	unsigned long pid;
 	unsigned version_major, version_minor;
 	char mark[CONFIG_MARK_SIZE]; /* of the configuration it has loaded */
-	bool has_split;          /* the map holds exactly one readable `split` */
-	size_t split_entries;    /* how many entries it holds; anything but 1 was made by hand */
+	bool has_split;              /* the map holds exactly one readable `split` */
+	size_t split_entries;        /* how many entries it holds; anything but 1 was made by hand */
 	struct split split;
 	struct server_state *servers;
 	size_t n_servers;
-	unsigned old_workers;    /* still finishing their requests after a reload */
+	unsigned old_workers; /* still finishing their requests after a reload */
 };
 void router_state_done(struct router_state *state);
 const struct server_state *router_state_server(const struct router_state *state, unsigned id); /* or NULL */

@@ -157,8 +157,10 @@ static int act(struct process *process, const struct plan_observed *observed, st
 		if (!in)
 			return 0;
 		/* In drain mode it is checked but gets no requests; leaving maintenance any other way it would count as up, unchecked. */
-		command(process, "add server %s-%c/%s 127.0.0.1:%u check inter %d rise %d fall %d;enable health %s-%c/%s;set server %s-%c/%s state drain", name,
-			slot, action->server, in->port, CHECK_INTERVAL_MS, CHECK_RISE, CHECK_FALL, name, slot, action->server, name, slot, action->server);
+		command(process,
+			"add server %s-%c/%s 127.0.0.1:%u check inter %d rise %d fall %d;enable health %s-%c/%s;set server %s-%c/%s state drain",
+			name, slot, action->server, in->port, CHECK_INTERVAL_MS, CHECK_RISE, CHECK_FALL, name, slot, action->server, name, slot,
+			action->server);
 		return 1;
 	}
 	case PLAN_ADMIT:

@@ -48,7 +48,8 @@ static int copy_arm(const struct arm *arm, struct kept_desired *kept, struct err
 	if (arm->weight_ppm > PPM)
 		return error_set(err, ERROR_INVALID, 0, "an arm's weight of %u is more than 1,000,000", arm->weight_ppm);
 	if (arm->weight_ppm && !arm->replicas)
-		return error_set(err, ERROR_INVALID, 0, "release %s shall have traffic but no copies", arm->release->version ? arm->release->version : "?");
+		return error_set(err, ERROR_INVALID, 0, "release %s shall have traffic but no copies",
+				 arm->release->version ? arm->release->version : "?");
 	/* The same commit gives the same bytes: a release that is deployed again is one arm with the weights of both. */
 	struct plan_arm *same = find_arm(kept, arm->release->image);
 	if (same) {
@@ -84,7 +85,8 @@ int desired_copy(const struct desired *desired, struct kept_desired *ret, struct
 		return error_set(err, ERROR_INVALID, 0, "%u arms are more than there can be", desired->n_arms);
 	const char *health_path = desired->health_path ? desired->health_path : "/";
 	if (!health_path_is_sound(health_path))
-		return error_set(err, ERROR_INVALID, 0, "the health path \"%.60s\" must begin with \"/\" and hold no blanks, quotes, #, %% or $", health_path);
+		return error_set(err, ERROR_INVALID, 0, "the health path \"%.60s\" must begin with \"/\" and hold no blanks, quotes, #, %% or $",
+				 health_path);
 	struct kept_desired kept = {.plan.generation = desired->generation, .health_within_ms = desired->health_within_ms};
 	for (unsigned i = 0; i < desired->n_arms; i++)
 		if (copy_arm(&desired->arms[i], &kept, err) < 0) {
@@ -106,13 +108,13 @@ int desired_save(const struct process *process, struct error **err)
 	cleanup_json json_t *arms = json_array();
 	for (unsigned i = 0; i < desired->plan.n_arms; i++)
 		json_array_append_new(arms, json_pack("{s:s, s:i, s:i, s:s*, s:s*, s:I}", "image", desired->plan.arms[i].image, "replicas",
-						      (int)desired->plan.arms[i].replicas, "weight_ppm", (int)desired->plan.arms[i].weight_ppm, "version",
-						      desired->arms[i].version, "commit", desired->arms[i].commit, "release",
+						      (int)desired->plan.arms[i].replicas, "weight_ppm", (int)desired->plan.arms[i].weight_ppm,
+						      "version", desired->arms[i].version, "commit", desired->arms[i].commit, "release",
 						      (json_int_t)desired->arms[i].release_id));
 	cleanup_json json_t *json =
-		json_pack("{s:b, s:I, s:I, s:i, s:s*, s:I, s:O}", "has_desired", process->has_desired, "generation", (json_int_t)desired->plan.generation,
-			  "applied", (json_int_t)process->applied, "last_instance", (int)process->last_instance, "health_path", desired->health_path,
-			  "health_within_ms", (json_int_t)desired->health_within_ms, "arms", arms);
+		json_pack("{s:b, s:I, s:I, s:i, s:s*, s:I, s:O}", "has_desired", process->has_desired, "generation",
+			  (json_int_t)desired->plan.generation, "applied", (json_int_t)process->applied, "last_instance", (int)process->last_instance,
+			  "health_path", desired->health_path, "health_within_ms", (json_int_t)desired->health_within_ms, "arms", arms);
 	if (!json)
 		return error_set(err, ERROR_INTERNAL, 0, "the desired state cannot be written as JSON");
 	cleanup_free char *text = json_text_pretty(json);

@@ -118,10 +118,11 @@ static int bind_top_level(const char *rootfs, struct bind_list *list, struct err
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		if (is_the_hosts(entry->d_name))
-			return error_set(err, ERROR_INVALID, 0,
-					 "the image has files under /%s, which `base: host` takes from the host: put them elsewhere (/app), or build with "
-					 "`base: none`",
-					 entry->d_name);
+			return error_set(
+				err, ERROR_INVALID, 0,
+				"the image has files under /%s, which `base: host` takes from the host: put them elsewhere (/app), or build with "
+				"`base: none`",
+				entry->d_name);
 		bind_add(list, path_join(rootfs, entry->d_name), xasprintf("/%s", entry->d_name));
 	}
 	return 0;
@@ -203,7 +204,8 @@ static void forget_old_starts(const struct instance *in)
 int instance_start(struct process *process, struct instance *in, struct error **err)
 {
 	if (!loopback_port_is_free(in->port)) {
-		log_write(LOG_WARNING, process->subject, "copy i%u has lost its port %u to another program; another copy takes its place", in->id, in->port);
+		log_write(LOG_WARNING, process->subject, "copy i%u has lost its port %u to another program; another copy takes its place", in->id,
+			  in->port);
 		in->retired = true;
 		return instance_save(in, err);
 	}
@@ -220,8 +222,8 @@ int instance_start(struct process *process, struct instance *in, struct error **
 	cleanup_free char *attempt_dir = instance_attempt_dir(in);
 	if (instance_save(in, err) < 0 || dir_make(attempt_dir, 0700, err) < 0 || start_attempt(process, in, attempt_dir, err) < 0)
 		return -1;
-	log_write(LOG_INFO, process->subject, "copy i%u of %s started on port %u (slot %c)", in->id, in->version[0] ? in->version : in->image, in->port,
-		  slot_letter(in->slot));
+	log_write(LOG_INFO, process->subject, "copy i%u of %s started on port %u (slot %c)", in->id, in->version[0] ? in->version : in->image,
+		  in->port, slot_letter(in->slot));
 	forget_old_starts(in);
 	return 0;
 }

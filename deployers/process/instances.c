@@ -62,22 +62,20 @@ static void list_from_json(const json_t *array, struct strlist *list)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(array, i, item)
-		if (json_is_string(item))
-			strlist_add(list, json_string_value(item));
+	json_array_foreach(array, i, item) if (json_is_string(item)) strlist_add(list, json_string_value(item));
 }
 
 int instance_save(const struct instance *in, struct error **err)
 {
 	char slot[2] = {slot_letter(in->slot), '\0'};
-	cleanup_json json_t *json = json_pack(
-		"{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s*, s:b, s:s}", "id",
-		(int)in->id, "replica", (int)in->replica, "starts", (int)in->starts, "quick_exits", (int)in->quick_exits, "ended_starts",
-		(int)in->ended_starts, "image", in->image, "slot", slot, "port", (int)in->port, "admitted", in->admitted, "stopping", in->stopping,
-		"retired", in->retired, "created_ms", (json_int_t)in->created_ms, "started_ms", (json_int_t)in->started_ms, "next_start_ms",
-		(json_int_t)in->next_start_ms, "wait_from_ms", (json_int_t)in->wait_from_ms, "health_within_ms", (json_int_t)in->health_within_ms,
-		"health_path", in->health_path, "version", in->version, "argv", list_to_json(&in->argv), "env", list_to_json(&in->env), "dir", in->dir,
-		"host_base", in->host_base, "message", in->message);
+	cleanup_json json_t *json =
+		json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s*, s:b, s:s}",
+			  "id", (int)in->id, "replica", (int)in->replica, "starts", (int)in->starts, "quick_exits", (int)in->quick_exits,
+			  "ended_starts", (int)in->ended_starts, "image", in->image, "slot", slot, "port", (int)in->port, "admitted", in->admitted,
+			  "stopping", in->stopping, "retired", in->retired, "created_ms", (json_int_t)in->created_ms, "started_ms",
+			  (json_int_t)in->started_ms, "next_start_ms", (json_int_t)in->next_start_ms, "wait_from_ms", (json_int_t)in->wait_from_ms,
+			  "health_within_ms", (json_int_t)in->health_within_ms, "health_path", in->health_path, "version", in->version, "argv",
+			  list_to_json(&in->argv), "env", list_to_json(&in->env), "dir", in->dir, "host_base", in->host_base, "message", in->message);
 	if (!json)
 		return error_set(err, ERROR_INTERNAL, 0, "instance i%u: its record cannot be written as JSON", in->id);
 	cleanup_free char *text = json_text_pretty(json);
@@ -245,7 +243,8 @@ static void note_end(struct instance *in, const char *attempt_dir, enum attempt_
 	char last[100];
 	instance_log_last(attempt_dir, last, sizeof(last));
 	if (state == ATTEMPT_FINISHED && attempt_exit_record(attempt_dir, &record, &unreadable) == 0)
-		describe(in->message, sizeof(in->message), "%s%s%s", record.message[0] ? record.message : "ended", last[0] ? "; last line: " : "", last);
+		describe(in->message, sizeof(in->message), "%s%s%s", record.message[0] ? record.message : "ended", last[0] ? "; last line: " : "",
+			 last);
 	else
 		describe(in->message, sizeof(in->message), "was lost (killed with its leader, or the machine went down)");
 	int64_t lived = record.ended_ms - in->started_ms;

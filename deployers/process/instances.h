@@ -12,8 +12,8 @@
 #include "deployers/process/plan.h"
 
 #define MAX_INSTANCES 512
-#define QUICK_EXIT_MS 10000  /* a copy that ends sooner has crashed at its start */
-#define QUICK_EXITS_MAX 3    /* in a row: a crash loop */
+#define QUICK_EXIT_MS 10000 /* a copy that ends sooner has crashed at its start */
+#define QUICK_EXITS_MAX 3   /* in a row: a crash loop */
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 30000
 
@@ -24,22 +24,22 @@ struct instance {
 	uint16_t port;
 	bool admitted, stopping, retired;
 	int64_t created_ms, started_ms, next_start_ms;
-	int64_t wait_from_ms;      /* when it was up last, or made: it may take `health_within_ms` from then */
+	int64_t wait_from_ms; /* when it was up last, or made: it may take `health_within_ms` from then */
 	uint64_t health_within_ms;
-	unsigned ended_starts;     /* starts whose end has been noted */
+	unsigned ended_starts; /* starts whose end has been noted */
 	char *health_path, *version;
-	struct strlist argv, env;  /* from the image, at its making: the image may be collected from the store later */
-	char *dir;                 /* working directory or NULL */
+	struct strlist argv, env; /* from the image, at its making: the image may be collected from the store later */
+	char *dir;                /* working directory or NULL */
 	bool host_base;
 	char *folder;
-	char message[160];         /* how it last ended */
+	char message[160]; /* how it last ended */
 	/* Not on disk. */
-	int64_t drain_since_ms;    /* 0: not seen draining */
+	int64_t drain_since_ms; /* 0: not seen draining */
 };
 
 struct instances {
 	char *state_dir;
-	struct instance **items;   /* by id */
+	struct instance **items; /* by id */
 	size_t n, capacity;
 };
 /* Reads all records. A folder without a readable record never started anything and is removed. */

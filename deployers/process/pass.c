@@ -52,7 +52,8 @@ int pass_look(struct process *process, bool runs, const struct router_state *sta
 			return error_context(err, "copy i%u", in->id);
 		}
 	}
-	*ret = (struct plan_observed){.router_runs = runs || state->answers, .router = *state, .instances = views, .n_instances = process->instances.n};
+	*ret = (struct plan_observed){
+		.router_runs = runs || state->answers, .router = *state, .instances = views, .n_instances = process->instances.n};
 	router_config_mark(router_settings_of(process->router), paths, ret->mark);
 	*ret_views = views;
 	return 0;
@@ -62,8 +63,8 @@ int pass_look(struct process *process, bool runs, const struct router_state *sta
 
 static bool same_action(const struct plan_action *a, const struct plan_action *b)
 {
-	return a->kind == b->kind && a->id == b->id && strcmp(a->server, b->server) == 0 && strcmp(a->image, b->image) == 0 && a->replica == b->replica &&
-	       split_equal(&a->split, &b->split);
+	return a->kind == b->kind && a->id == b->id && strcmp(a->server, b->server) == 0 && strcmp(a->image, b->image) == 0 &&
+	       a->replica == b->replica && split_equal(&a->split, &b->split);
 }
 
 static bool is_rest(enum plan_kind kind)

@@ -315,7 +315,8 @@ static bool take_server_away(const struct server_state *server, bool overdue, st
 	return act_on_server(ret, server->admin == SERVER_DRAIN ? PLAN_DISABLE : PLAN_DELETE_SERVER, server);
 }
 
-static bool take_down(const struct plan_observed *o, const struct plan_desired *desired, const struct instance_view *instance, struct plan_action *ret)
+static bool take_down(const struct plan_observed *o, const struct plan_desired *desired, const struct instance_view *instance,
+		      struct plan_action *ret)
 {
 	const struct server_state *server = router_state_server(&o->router, instance->id);
 	if (server && !(server->admin == SERVER_READY && !may_leave(o, desired, instance)))

@@ -36,7 +36,7 @@ struct tally {
 	char slot_image[SLOTS][DIGEST_SIZE]; /* whose requests a slot's are; stays when its copies are gone, until the next */
 	struct counted images[COUNTED_IMAGES];
 	size_t n_images;
-	uint64_t fell_back[SLOTS];           /* drawn for the slot, answered by the other; since its image came */
+	uint64_t fell_back[SLOTS]; /* drawn for the slot, answered by the other; since its image came */
 	bool gap, has_ppm;
 	uint32_t ppm_min, ppm_max;
 	double edges_ms[24];
@@ -57,25 +57,25 @@ struct process {
 
 	bool has_desired;
 	struct kept_desired desired;
-	uint64_t applied;               /* generation of the desired state last seen fully true; 0: the one we have is not yet */
-	unsigned last_instance;         /* highest id given */
-	struct waiter *waiters;         /* apply calls that have not been answered */
+	uint64_t applied;       /* generation of the desired state last seen fully true; 0: the one we have is not yet */
+	unsigned last_instance; /* highest id given */
+	struct waiter *waiters; /* apply calls that have not been answered */
 	struct reply *replies, **last_reply;
 	struct loop_timer *reply_timer;
 	struct observer *observers;
 
 	struct loop_timer *pass_timer;
-	bool busy;                      /* a pass is under way */
-	bool again;                     /* something happened meanwhile: look again at once */
-	struct plan_action action;      /* of this pass */
-	unsigned repeats;               /* passes in a row with this very action */
-	unsigned failures;              /* passes in a row that failed */
-	char trouble[160];              /* of the last failed pass, or "" */
-	char bad_image[DIGEST_SIZE];    /* that cannot be unpacked or used, and why */
+	bool busy;                   /* a pass is under way */
+	bool again;                  /* something happened meanwhile: look again at once */
+	struct plan_action action;   /* of this pass */
+	unsigned repeats;            /* passes in a row with this very action */
+	unsigned failures;           /* passes in a row that failed */
+	char trouble[160];           /* of the last failed pass, or "" */
+	char bad_image[DIGEST_SIZE]; /* that cannot be unpacked or used, and why */
 	char bad_image_why[160];
 	struct split seen_split;
 	bool seen_has_split;
-	uint64_t split_changed_ms;      /* monotonic: when the router's map was first seen as it is */
+	uint64_t split_changed_ms; /* monotonic: when the router's map was first seen as it is */
 	struct image_job *image_job;
 	struct tally tally;
 };

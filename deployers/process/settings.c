@@ -26,8 +26,8 @@ static void check_frontend(const struct yaml_node *node, struct diag_list *diags
 	struct sockaddr_storage address;
 	socklen_t len;
 	if (!frontend_parse(yaml_text(node, ""), &address, &len))
-		yaml_error(diags, node, "bad-address", "write an address and a port, like \"127.0.0.1:9000\" or \"*:80\"", "\"%s\" is no address to listen on",
-			   yaml_text(node, ""));
+		yaml_error(diags, node, "bad-address", "write an address and a port, like \"127.0.0.1:9000\" or \"*:80\"",
+			   "\"%s\" is no address to listen on", yaml_text(node, ""));
 }
 
 static void check_ports(const struct yaml_node *node, struct diag_list *diags)
@@ -55,9 +55,10 @@ static const struct schema_field fields[] = {
 	{"memory", &schema_size, .doc = "limit for each copy", .fallback = "none"},
 	{"threads", &threads_schema, .doc = "of HAProxy", .fallback = "1"},
 	{"haproxy", &schema_string, .doc = "path of the program", .fallback = "`haproxy` in PATH"},
-	{NULL},
+	{.name = NULL},
 };
-const struct schema process_schema = {SCHEMA_STRUCT, .doc = "copies as local processes in a sandbox, behind a HAProxy that Penstock runs", .fields = fields};
+const struct schema process_schema = {SCHEMA_STRUCT, .doc = "copies as local processes in a sandbox, behind a HAProxy that Penstock runs",
+				      .fields = fields};
 
 int process_settings_read(const struct yaml_node *body, struct process_settings *ret, struct error **err)
 {

@@ -9,8 +9,8 @@ struct process_settings {
 	uint16_t port_first, port_last;
 	unsigned max_connections, threads;
 	uint64_t request_timeout_ms, drain_ms, grace_ms;
-	uint64_t memory_bytes;       /* of one copy; 0: no limit */
-	char *haproxy;               /* path of the program, or NULL: PATH */
+	uint64_t memory_bytes; /* of one copy; 0: no limit */
+	char *haproxy;         /* path of the program, or NULL: PATH */
 };
 extern const struct schema process_schema;
 /* From a body that the schema has found right. */

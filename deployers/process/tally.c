@@ -110,7 +110,8 @@ void tally_broken(void *arg)
 void tally_take(struct process *process, struct counts_report *ret)
 {
 	struct tally *tally = &process->tally;
-	*ret = (struct counts_report){.gap = tally->gap || tally->n_images > MAX_ARMS, .weight_ppm_min = tally->ppm_min, .weight_ppm_max = tally->ppm_max};
+	*ret = (struct counts_report){
+		.gap = tally->gap || tally->n_images > MAX_ARMS, .weight_ppm_min = tally->ppm_min, .weight_ppm_max = tally->ppm_max};
 	for (size_t i = tally->n_images; i-- > 0 && ret->n_arms < MAX_ARMS;) {
 		struct arm_report *report = &ret->arms[ret->n_arms++];
 		snprintf(report->image, sizeof(report->image), "%s", tally->images[i].image);

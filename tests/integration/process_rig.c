@@ -247,7 +247,8 @@ void rig_keep_error(void *arg, uint64_t generation, struct error *err)
 struct error *rig_try_apply(struct rig *rig, const struct wanted *arms, unsigned n)
 {
 	struct release releases[MAX_ARMS];
-	struct desired desired = {.n_arms = n, .generation = ++rig->generation, .health_path = rig->health_path, .health_within_ms = rig->health_within_ms};
+	struct desired desired = {
+		.n_arms = n, .generation = ++rig->generation, .health_path = rig->health_path, .health_within_ms = rig->health_within_ms};
 	for (unsigned i = 0; i < n; i++) {
 		releases[i] = (struct release){.id = i + 1, .version = arms[i].image + 7, .image = arms[i].image, .commit = "c0ffee"};
 		desired.arms[i] = (struct arm){&releases[i], arms[i].replicas, arms[i].weight_ppm};
@@ -387,8 +388,8 @@ static unsigned long listening_inode(uint16_t port)
 	while (file && fgets(line, sizeof(line), file)) {
 		unsigned local_port, state;
 		unsigned long inode;
-		if (sscanf(line, " %*d: %*8x:%x %*x:%*x %x %*x:%*x %*x:%*x %*x %*d %*d %lu", &local_port, &state, &inode) == 3 && local_port == port &&
-		    state == 10)
+		if (sscanf(line, " %*d: %*8x:%x %*x:%*x %x %*x:%*x %*x:%*x %*x %*d %*d %lu", &local_port, &state, &inode) == 3 &&
+		    local_port == port && state == 10)
 			return inode;
 	}
 	return 0;

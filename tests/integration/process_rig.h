@@ -19,7 +19,7 @@ struct rig {
 	struct yaml_doc *doc;
 	struct loop *loop;
 	struct target *target;
-	uint64_t generation;               /* of the last rig_apply() */
+	uint64_t generation; /* of the last rig_apply() */
 	const char *health_path;
 	uint64_t health_within_ms;
 	bool timed_out;
@@ -37,10 +37,10 @@ int rig_teardown(void **state); /* stops HAProxy and every copy, closes, looks f
  * healthy), "slow" (300 ms), "stubborn" (does not end on TERM). The digest is the caller's. */
 char *rig_image(struct rig *rig, const char *version, const char *behaviour);
 
-void rig_configure(struct rig *rig, const char *extra);  /* before rig_open(): more YAML lines */
-void rig_move(struct rig *rig);                          /* gives the frontend another port; before rig_open() */
+void rig_configure(struct rig *rig, const char *extra); /* before rig_open(): more YAML lines */
+void rig_move(struct rig *rig);                         /* gives the frontend another port; before rig_open() */
 void rig_open(struct rig *rig);
-void rig_close(struct rig *rig);                         /* as a daemon that ends: everything keeps running */
+void rig_close(struct rig *rig); /* as a daemon that ends: everything keeps running */
 /* Applies and waits for the answer; NULL or the error, which is the caller's. */
 struct error *rig_try_apply(struct rig *rig, const struct wanted *arms, unsigned n);
 void rig_ignore_done(void *arg, uint64_t generation, struct error *err);
@@ -53,17 +53,17 @@ const struct arm_counts *rig_arm_counts(const struct counts_report *report, cons
 /* Turns the loop for so long; for what must NOT happen, and for letting log lines arrive. */
 void rig_run(struct rig *rig, uint64_t ms);
 /* Turns the loop until it holds; fails the test after 30 s. */
-#define rig_until(rig, condition)                                                               \
-	for (uint64_t rig_deadline_ = clock_mono_ms() + 30000; !(condition); rig_run((rig), 20)) \
-		if (clock_mono_ms() > rig_deadline_)                                            \
-			fail_msg("%s:%d: not within 30 s: %s", __FILE__, __LINE__, #condition)
+#define rig_until(rig, condition)                                                                                                                    \
+	for (uint64_t rig_deadline_ = clock_mono_ms() + 30000; !(condition); rig_run((rig), 20))                                                     \
+		if (clock_mono_ms() > rig_deadline_)                                                                                                 \
+	fail_msg("%s:%d: not within 30 s: %s", __FILE__, __LINE__, #condition)
 
 /* One request from outside, waiting: status, or -1; the answer's body (a version) goes to body. */
 int rig_get(const struct rig *rig, char body[64]);
 /* Asks HAProxy's own socket. The answer is the caller's. */
 char *rig_runtime(const struct rig *rig, const char *command);
 char *rig_master(const struct rig *rig, const char *command); /* its master's socket */
-unsigned long rig_router_pid(const struct rig *rig); /* of the worker; 0: none */
+unsigned long rig_router_pid(const struct rig *rig);          /* of the worker; 0: none */
 /* Pid of the process that listens on a loopback port; 0: none. */
 int rig_listener(uint16_t port);
 /* How many copies have been started since the target was first opened. */

@@ -99,9 +99,10 @@ static void canary_share_is_what_was_asked_for(void **state)
 		/* The log says the same. */
 		uint64_t assigned = 0, completed = 0, of_second = 0;
 		bool gap = false;
-		rig_until(rig, (rig_counts(rig, &report), gap = gap || report.gap, of_second += rig_arm_counts(&report, second)->completed,
-				completed += rig_arm_counts(&report, first)->completed + rig_arm_counts(&report, second)->completed,
-				assigned += rig_arm_counts(&report, first)->assigned + rig_arm_counts(&report, second)->assigned, completed >= REQUESTS));
+		rig_until(rig,
+			  (rig_counts(rig, &report), gap = gap || report.gap, of_second += rig_arm_counts(&report, second)->completed,
+			   completed += rig_arm_counts(&report, first)->completed + rig_arm_counts(&report, second)->completed,
+			   assigned += rig_arm_counts(&report, first)->assigned + rig_arm_counts(&report, second)->assigned, completed >= REQUESTS));
 		assert_int_equal(completed, REQUESTS);
 		assert_int_equal(assigned, REQUESTS);
 		assert_int_equal(of_second, from_second);
@@ -267,7 +268,7 @@ static void reloaded_router_keeps_servers_and_split(void **state)
 	rig_apply(rig, (struct wanted[]){{first, 2, 750000}, {second, 1, 250000}}, 2);
 	struct load *load = load_start(rig);
 	unsigned long pid = rig_router_pid(rig);
-	cleanup_free char *ignored = rig_master(rig, "reload");
+	free(rig_master(rig, "reload"));
 	rig_until(rig, rig_router_pid(rig) > 0 && rig_router_pid(rig) != pid);
 	rig_until(rig, (rig_observe(rig, &actual), actual.router_ok && rig_arm(&actual, first)->ready == 2 && rig_arm(&actual, second)->ready == 1));
 	rig_run(rig, 300);
@@ -281,8 +282,12 @@ static void hand_made_changes_are_seen_and_repaired(void **state)
 	struct rig *rig = *state;
 	cleanup_free char *first = rig_image(rig, "v1", "ok"), *second = rig_image(rig, "v2", "ok");
 	static const char *const changes[] = {
-		"set map split.map split b:900000:7", "clear map split.map", "add map split.map split a:1:1", "set map split.map split nonsense",
-		"set server prod-a/i1 state maint", "set server prod-b/i2 state drain",
+		"set map split.map split b:900000:7",
+		"clear map split.map",
+		"add map split.map split a:1:1",
+		"set map split.map split nonsense",
+		"set server prod-a/i1 state maint",
+		"set server prod-b/i2 state drain",
 		"add server prod-a/foreign 127.0.0.1:9;set server prod-a/foreign state ready",
 	};
 	struct actual actual;
@@ -301,7 +306,8 @@ static void hand_made_changes_are_seen_and_repaired(void **state)
 		/* The same call again: nothing new is asked for, and it is made true. */
 		rig->generation--;
 		rig_apply(rig, (struct wanted[]){{first, 1, ALL}, {second, 1, 0}}, 2);
-		rig_until(rig, (rig_observe(rig, &actual), actual.router_ok && rig_arm(&actual, first)->ready == 1 && rig_arm(&actual, second)->ready == 1));
+		rig_until(rig, (rig_observe(rig, &actual),
+				actual.router_ok && rig_arm(&actual, first)->ready == 1 && rig_arm(&actual, second)->ready == 1));
 		assert_int_equal(rig_arm(&actual, first)->weight_ppm, ALL);
 		assert_int_equal(rig_arm(&actual, second)->weight_ppm, 0);
 		cleanup_free char *servers = rig_runtime(rig, "show servers state");
@@ -352,7 +358,10 @@ static void killed_in_the_middle_goes_on(void **state)
 	/* Asked for, and closed after each of the first turns of the loop. */
 	for (unsigned turns = 0; turns < 60; turns += 6) {
 		struct release releases[2] = {{.id = 1, .image = first, .version = "1"}, {.id = 2, .image = second, .version = "2"}};
-		struct desired desired = {.arms = {{&releases[0], 1, ALL}, {&releases[1], 2, 0}}, .n_arms = 2, .generation = 50, .health_path = "/healthz",
+		struct desired desired = {.arms = {{&releases[0], 1, ALL}, {&releases[1], 2, 0}},
+					  .n_arms = 2,
+					  .generation = 50,
+					  .health_path = "/healthz",
 					  .health_within_ms = 20000};
 		rig->target->ops->apply(rig->target, &desired, rig_ignore_done, NULL);
 		for (unsigned i = 0; i < turns; i++)
@@ -448,7 +457,10 @@ static void newer_state_supersedes(void **state)
 	struct rig *rig = *state;
 	cleanup_free char *first = rig_image(rig, "v1", "ok"), *second = rig_image(rig, "v2", "ok"), *third = rig_image(rig, "v3", "ok");
 	struct release releases[2] = {{.id = 1, .image = first, .version = "1"}, {.id = 2, .image = second, .version = "2"}};
-	struct desired desired = {.arms = {{&releases[0], 1, ALL}, {&releases[1], 1, 0}}, .n_arms = 2, .generation = 1, .health_path = "/healthz",
+	struct desired desired = {.arms = {{&releases[0], 1, ALL}, {&releases[1], 1, 0}},
+				  .n_arms = 2,
+				  .generation = 1,
+				  .health_path = "/healthz",
 				  .health_within_ms = 20000};
 	struct error *superseded = NULL;
 	rig->generation = 1;
@@ -498,9 +510,10 @@ static void taken_frontend_is_told(void **state)
 	rig_open(rig);
 	cleanup_error struct error *err = rig_try_apply(rig, (struct wanted[]){{first, 1, ALL}}, 1);
 	close(fd);
-	cleanup_free char *expected = xasprintf("target prod: the frontend's address 127.0.0.1:%u is in use by another program: stop that program (see "
-						"`ss -ltnp`), or give the target another `frontend`",
-						rig->port);
+	cleanup_free char *expected =
+		xasprintf("target prod: the frontend's address 127.0.0.1:%u is in use by another program: stop that program (see "
+			  "`ss -ltnp`), or give the target another `frontend`",
+			  rig->port);
 	assert_error(err, ERROR_CONFLICT, expected);
 }
 

@@ -71,12 +71,12 @@ static void configuration_names_servers_checks_and_arms(void **state)
 		"    bind 127.0.0.1:9000\n",
 		"    http-request set-var(txn.split) str(split),map_str(split.map,-:0:0)\n",
 		"    http-request set-var(txn.arm) var(txn.slot) if { rand(1000000),sub(txn.ppm) lt 0 }\n",
-		"    use_backend prod-a if { var(txn.arm) -m str a } { nbsrv(prod-a) gt 0 }\n"
-		"    use_backend prod-b if { var(txn.arm) -m str a } { var(txn.slot) -m str a } { nbsrv(prod-b) gt 0 }\n"
-		"    use_backend prod-a if { var(txn.arm) -m str a }\n",
+		("    use_backend prod-a if { var(txn.arm) -m str a } { nbsrv(prod-a) gt 0 }\n"
+		 "    use_backend prod-b if { var(txn.arm) -m str a } { var(txn.slot) -m str a } { nbsrv(prod-b) gt 0 }\n"
+		 "    use_backend prod-a if { var(txn.arm) -m str a }\n"),
 		"    default_backend prod-none\n",
-		"backend prod-a\n    option httpchk GET /healthz\n    server i3 127.0.0.1:20000 check inter 500 rise 1 fall 2\n"
-		"    server i5 127.0.0.1:20002 check inter 500 rise 1 fall 2\n",
+		("backend prod-a\n    option httpchk GET /healthz\n    server i3 127.0.0.1:20000 check inter 500 rise 1 fall 2\n"
+		 "    server i5 127.0.0.1:20002 check inter 500 rise 1 fall 2\n"),
 		"backend prod-b\n    server i4 127.0.0.1:20001 check inter 500 rise 1 fall 2\n",
 		"    stats socket unix@r.sock mode 600 level admin expose-fd listeners\n",
 		"    server log unix@l.sock log-proto octet-count\n",
@@ -123,8 +123,18 @@ static void health_paths_cannot_write_configuration(void **state)
 static void frontends_are_addresses_with_ports(void **state)
 {
 	static const char *const good[] = {"127.0.0.1:9000", "*:80", ":8080", "[::1]:9000", "0.0.0.0:65535"};
-	static const char *const bad[] = {"", "9000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:9x", "::1:9000", "localhost:9000",
-					  "[::1:9000", "127.0.0.1:9000 user root", "1.2.3.4.5:80"};
+	static const char *const bad[] = {"",
+					  "9000",
+					  "127.0.0.1",
+					  "127.0.0.1:",
+					  "127.0.0.1:0",
+					  "127.0.0.1:65536",
+					  "127.0.0.1:9x",
+					  "::1:9000",
+					  "localhost:9000",
+					  "[::1:9000",
+					  "127.0.0.1:9000 user root",
+					  "1.2.3.4.5:80"};
 	struct sockaddr_storage address;
 	socklen_t len;
 	(void)state;
@@ -167,7 +177,8 @@ static void programs_are_found_in_path_and_its_sbin(void **state)
 	assert_int_equal(status, 0);
 	assert_string_equal(found, program);
 	assert_int_equal(haproxy_program("/nonexistent/haproxy", &found, &missing), -1);
-	assert_error(missing, ERROR_MISSING, "there is no HAProxy at /nonexistent/haproxy, which the target's `haproxy` names; Debian's package is `haproxy`");
+	assert_error(missing, ERROR_MISSING,
+		     "there is no HAProxy at /nonexistent/haproxy, which the target's `haproxy` names; Debian's package is `haproxy`");
 }
 
 struct seen {
@@ -187,8 +198,10 @@ static void frames_are_cut_by_their_lengths(void **state)
 		ssize_t used;
 		const char *lines;
 	} cases[] = {
-		{"", 0, ""},       {"5 hello", 7, "<hello>"},      {"5 hello3 a b", 12, "<hello><a b>"}, {"5 hel", 0, ""}, {"5 hello12", 7, "<hello>"},
-		{"0 3 abc", 7, "<><abc>"}, {"x", -1, ""}, {"5hello", -1, ""}, {"99999 x", -1, ""}, {" 5 hello", -1, ""}, {"5 hello!", -1, "<hello>"},
+		{"", 0, ""},          {"5 hello", 7, "<hello>"},   {"5 hello3 a b", 12, "<hello><a b>"},
+		{"5 hel", 0, ""},     {"5 hello12", 7, "<hello>"}, {"0 3 abc", 7, "<><abc>"},
+		{"x", -1, ""},        {"5hello", -1, ""},          {"99999 x", -1, ""},
+		{" 5 hello", -1, ""}, {"5 hello!", -1, "<hello>"},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -50,17 +50,24 @@ static void requests_count_for_the_right_arm(void **state)
 		log_line_effect(&line, &effect);
 		if (effect.assigned != cases[i].assigned || effect.counted != cases[i].counted || effect.error != cases[i].error ||
 		    effect.fell_back != cases[i].fell_back || (effect.counted != NONE && effect.latency_us != cases[i].latency_us))
-			fail_msg("%s: assigned %d, counted %d, error %d, fell back %d, latency %llu", cases[i].line, effect.assigned, effect.counted, effect.error,
-				 effect.fell_back, (unsigned long long)effect.latency_us);
+			fail_msg("%s: assigned %d, counted %d, error %d, fell back %d, latency %llu", cases[i].line, effect.assigned, effect.counted,
+				 effect.error, effect.fell_back, (unsigned long long)effect.latency_us);
 	}
 }
 
 static void what_is_no_such_line_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "Proxy prod stopped (cumulated conns: FE: 4, BE: 0).", "9038 2 prod-a i1 200 12 0 1 14 -- b 50000", "9038 2 prod-a i1 200 12 0 1 14 - b 50000 a",
-		"9038 x prod-a i1 200 12 0 1 14 -- b 50000 a", "9038 2 prod-a i1 200 12 0 1 14 -- b 1000001 a", "9038 2 prod-a i1 200 12 0 1 14 -- b 50000 a more",
-		"9038 2 prod-a  200 12 0 1 14 -- b 50000 a", "-1 2 prod-a i1 200 12 0 1 14 -- b 50000 a", "9999999999999999999 2 prod-a i1 200 1 0 1 1 -- b 5 a",
+		"",
+		"Proxy prod stopped (cumulated conns: FE: 4, BE: 0).",
+		"9038 2 prod-a i1 200 12 0 1 14 -- b 50000",
+		"9038 2 prod-a i1 200 12 0 1 14 - b 50000 a",
+		"9038 x prod-a i1 200 12 0 1 14 -- b 50000 a",
+		"9038 2 prod-a i1 200 12 0 1 14 -- b 1000001 a",
+		"9038 2 prod-a i1 200 12 0 1 14 -- b 50000 a more",
+		"9038 2 prod-a  200 12 0 1 14 -- b 50000 a",
+		"-1 2 prod-a i1 200 12 0 1 14 -- b 50000 a",
+		"9999999999999999999 2 prod-a i1 200 1 0 1 1 -- b 5 a",
 	};
 	static const char whole[] = "9038 2 prod-a i1 200 12 0 1 14 -- b 50000 a";
 	struct log_line line;
@@ -79,7 +86,7 @@ static void missing_lines_are_noticed(void **state)
 		uint64_t number;
 		bool follows;
 	} steps[] = {
-		{1, 5, false}, {1, 6, true}, {1, 7, true},  {1, 9, false}, {1, 10, true}, /* a hole is told once */
+		{1, 5, false}, {1, 6, true},  {1, 7, true}, {1, 9, false}, {1, 10, true}, /* a hole is told once */
 		{2, 0, true},  {1, 11, true}, {2, 1, true}, {1, 12, true},                /* a reload: two processes for a while */
 		{3, 1, false}, {2, 2, true},
 	};
@@ -119,8 +126,10 @@ static void thousands_of_lines_a_second_are_little_work(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests_count_for_the_right_arm),   cmocka_unit_test(what_is_no_such_line_is_refused),
-		cmocka_unit_test(missing_lines_are_noticed),          cmocka_unit_test(threads_may_overtake_each_other),
+		cmocka_unit_test(requests_count_for_the_right_arm),
+		cmocka_unit_test(what_is_no_such_line_is_refused),
+		cmocka_unit_test(missing_lines_are_noticed),
+		cmocka_unit_test(threads_may_overtake_each_other),
 		cmocka_unit_test(thousands_of_lines_a_second_are_little_work),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,19 +8,21 @@
 /* As HAProxy 2.6.12 answers, shortened. */
 #define INFO "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 9038\nUptime: 0d 0h00m01s\nnode: vm\ndescription: penstock-0123456789abcdef\n\n"
 #define MAP "0x55b3502c0770 split b:50000:17\n\n"
-#define SERVERS_HEADER                                                                                                                     \
-	"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change "   \
-	"srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "    \
+#define SERVERS_HEADER                                                                                                                               \
+	"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change "               \
+	"srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "                \
 	"srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
-#define SERVER(backend, name, op, admin, result, port) \
+#define SERVER(backend, name, op, admin, result, port)                                                                                               \
 	"3 " backend " 1 " name " 127.0.0.1 " op " " admin " 1 1 1 15 " result " 2 6 0 0 0 - " port " - 0 0 - - 0\n"
 #define STAT_HEADER "# pxname,svname,qcur,qmax,scur,smax,slim\n"
 
 static void a_whole_answer_is_read(void **state)
 {
-	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "3", "20000") SERVER("prod-a", "i2", "2", "8", "1", "20001")
-		SERVER("prod-b", "i12", "0", "1", "2", "20002") SERVER("prod-b", "foreign", "2", "0", "3", "9") SERVER("other-a", "i1", "2", "0", "3", "1")
-			SERVER("prod-none", "i7", "2", "0", "3", "1") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\nprod-b,i12,0,0,2,9,\nprod-b,BACKEND,0,0,7,9,\n\n";
+	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "3", "20000")
+		SERVER("prod-a", "i2", "2", "8", "1", "20001") SERVER("prod-b", "i12", "0", "1", "2", "20002")
+			SERVER("prod-b", "foreign", "2", "0", "3", "9") SERVER("other-a", "i1", "2", "0", "3", "1")
+				SERVER("prod-none", "i7", "2", "0", "3", "1") "\n" STAT_HEADER
+									      "prod-a,i1,1,0,4,9,\nprod-b,i12,0,0,2,9,\nprod-b,BACKEND,0,0,7,9,\n\n";
 	cleanup_error struct error *err = NULL;
 	struct router_state router = {0};
 	(void)state;
@@ -34,7 +36,8 @@ static void a_whole_answer_is_read(void **state)
 	assert_int_equal(router.split.candidate, SLOT_B);
 	assert_int_equal(router.split.ppm, 50000);
 	assert_int_equal(router.n_servers, 4);
-	const struct server_state *first = router_state_server(&router, 1), *second = router_state_server(&router, 2), *third = router_state_server(&router, 12);
+	const struct server_state *first = router_state_server(&router, 1), *second = router_state_server(&router, 2),
+				  *third = router_state_server(&router, 12);
 	assert_true(first->up && first->checked && first->admin == SERVER_READY && first->slot == SLOT_A && first->port == 20000);
 	assert_int_equal(first->sessions, 5); /* working and waiting */
 	assert_true(second->up && !second->checked && second->admin == SERVER_DRAIN);
@@ -110,14 +113,17 @@ static void old_workers_are_counted(void **state)
 	(void)state;
 	assert_int_equal(old_workers_parse(""), 0);
 	assert_int_equal(old_workers_parse("#<PID> <type>\n9035 master 0\n# workers\n9038 worker 0\n# programs\n\n"), 0);
-	assert_int_equal(old_workers_parse("#<PID> <type>\n9035 master 1\n# workers\n9630 worker 0\n# old workers\n9038 worker 1\n9000 worker 2\n# programs\n"), 2);
+	assert_int_equal(old_workers_parse(
+				 "#<PID> <type>\n9035 master 1\n# workers\n9630 worker 0\n# old workers\n9038 worker 1\n9000 worker 2\n# programs\n"),
+			 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_whole_answer_is_read),   cmocka_unit_test(maps_changed_by_hand_are_seen), cmocka_unit_test(broken_answers_are_errors),
-		cmocka_unit_test(cut_answers_never_crash), cmocka_unit_test(old_workers_are_counted),
+		cmocka_unit_test(a_whole_answer_is_read),    cmocka_unit_test(maps_changed_by_hand_are_seen),
+		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(cut_answers_never_crash),
+		cmocka_unit_test(old_workers_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,11 +33,23 @@ struct plan_case {
 	unsigned id;
 };
 
-#define COPY(number, of, in, count, is) \
-	{.id = (number), .image = of, .slot = (in), .replica = (count), .port = (uint16_t)(100 + (number)), .run = (is), .start_due = true, .admitted = true}
-#define UP(number, in) {(number), (in), SERVER_READY, true, true, 0}
-#define ONE(image_, n, w) {.arms = {{image_, n, w}}, .n_arms = 1, .generation = 5}
-#define TWO(n1, w1, n2, w2) {.arms = {{STABLE, n1, w1}, {CANDIDATE, n2, w2}}, .n_arms = 2, .generation = 5}
+#define COPY(number, of, in, count, is)                                                                                                              \
+	{                                                                                                                                            \
+		.id = (number), .image = of, .slot = (in), .replica = (count), .port = (uint16_t)(100 + (number)), .run = (is), .start_due = true,   \
+		.admitted = true                                                                                                                     \
+	}
+#define UP(number, in)                                                                                                                               \
+	{                                                                                                                                            \
+		(number), (in), SERVER_READY, true, true, 0                                                                                          \
+	}
+#define ONE(image_, n, w)                                                                                                                            \
+	{                                                                                                                                            \
+		.arms = {{image_, n, w}}, .n_arms = 1, .generation = 5                                                                               \
+	}
+#define TWO(n1, w1, n2, w2)                                                                                                                          \
+	{                                                                                                                                            \
+		.arms = {{STABLE, n1, w1}, {CANDIDATE, n2, w2}}, .n_arms = 2, .generation = 5                                                        \
+	}
 enum { A = SLOT_A, B = SLOT_B };
 
 static const struct plan_case cases[] = {
@@ -46,72 +58,232 @@ static const struct plan_case cases[] = {
 	{"it has an older configuration", .old_mark = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_RELOAD_ROUTER},
 	{"first release: a copy is made", .no_split = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_CREATE},
 	{"it is started", {COPY(1, STABLE, A, 0, RUN_NEW)}, .split = {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_START, .id = 1},
-	{"and put behind the router", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, .split = {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_ADD_SERVER, .id = 1},
-	{"assumed up is not up", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {{1, A, SERVER_DRAIN, true, false, 0}}, {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL),
+	{"and put behind the router",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 .split = {-1, 0, 0},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_ADD_SERVER,
+	 .id = 1},
+	{"assumed up is not up",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, false, 0}},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 1, ALL),
 	 .kind = PLAN_WAIT},
-	{"down is waited for", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {{1, A, SERVER_DRAIN, false, true, 0}}, {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL),
+	{"down is waited for",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, false, true, 0}},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 1, ALL),
 	 .kind = PLAN_WAIT},
-	{"seen up: let in", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {{1, A, SERVER_DRAIN, true, true, 0}}, {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL),
-	 .kind = PLAN_ADMIT, .id = 1},
-	{"up: gets the traffic", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, {-1, 0, 0}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_SET_SPLIT},
+	{"seen up: let in",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, true, 0}},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_ADMIT,
+	 .id = 1},
+	{"up: gets the traffic",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_SET_SPLIT},
 	{"all true", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, {A, ALL, 5}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_DONE},
-	{"one of two is not enough to begin with", {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = STABLE, .slot = A, .replica = 1, .port = 102, .run = RUN_RUNNING, .waiting = true}},
-	 {UP(1, A), {2, A, SERVER_DRAIN, false, true, 0}}, {-1, 0, 0}, .desired = ONE(STABLE, 2, ALL), .kind = PLAN_WAIT},
-	{"unless the other will not come", {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = STABLE, .slot = A, .replica = 1, .port = 102, .run = RUN_RUNNING, .failed = true}},
-	 {UP(1, A), {2, A, SERVER_DRAIN, false, true, 0}}, {-1, 0, 0}, .desired = ONE(STABLE, 2, ALL), .kind = PLAN_SET_SPLIT},
-	{"a candidate takes the other slot", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, {A, ALL, 5}, .desired = TWO(1, ALL, 1, 0), .kind = PLAN_CREATE},
-	{"a candidate that is down gets nothing", {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = CANDIDATE, .slot = B, .port = 102, .run = RUN_RUNNING, .failed = true}},
-	 {UP(1, A), {2, B, SERVER_DRAIN, false, true, 0}}, {B, 0, 4}, .desired = TWO(1, ALL / 2, 1, ALL / 2), .kind = PLAN_FAILED},
-	{"more for a candidate that is up", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(1, A), UP(2, B)}, {B, 50000, 4},
-	 .desired = TWO(1, ALL / 2, 1, ALL / 2), .kind = PLAN_SET_SPLIT},
+	{"one of two is not enough to begin with",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = STABLE, .slot = A, .replica = 1, .port = 102, .run = RUN_RUNNING, .waiting = true}},
+	 {UP(1, A), {2, A, SERVER_DRAIN, false, true, 0}},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_WAIT},
+	{"unless the other will not come",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = STABLE, .slot = A, .replica = 1, .port = 102, .run = RUN_RUNNING, .failed = true}},
+	 {UP(1, A), {2, A, SERVER_DRAIN, false, true, 0}},
+	 {-1, 0, 0},
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_SET_SPLIT},
+	{"a candidate takes the other slot",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 {A, ALL, 5},
+	 .desired = TWO(1, ALL, 1, 0),
+	 .kind = PLAN_CREATE},
+	{"a candidate that is down gets nothing",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = CANDIDATE, .slot = B, .port = 102, .run = RUN_RUNNING, .failed = true}},
+	 {UP(1, A), {2, B, SERVER_DRAIN, false, true, 0}},
+	 {B, 0, 4},
+	 .desired = TWO(1, ALL / 2, 1, ALL / 2),
+	 .kind = PLAN_FAILED},
+	{"more for a candidate that is up",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, B)},
+	 {B, 50000, 4},
+	 .desired = TWO(1, ALL / 2, 1, ALL / 2),
+	 .kind = PLAN_SET_SPLIT},
 	{"going back does not wait for the stable arm's last copy",
-	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 3, .image = STABLE, .slot = A, .replica = 1, .port = 103, .run = RUN_DEAD, .waiting = true, .start_due = true}, COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
-	 {UP(1, A), UP(2, B)}, {B, ALL / 2, 4}, .desired = TWO(2, ALL, 1, 0), .kind = PLAN_SET_SPLIT},
-	{"but needs one that is up", {COPY(1, STABLE, A, 0, RUN_DEAD), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {{1, A, SERVER_READY, false, true, 0}, UP(2, B)}, {B, ALL, 4},
-	 .desired = TWO(1, ALL, 1, 0), .kind = PLAN_START, .id = 1},
-	{"what has traffic stays, wanted or not", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
-	 {UP(1, A), {2, B, SERVER_DRAIN, false, true, 0}}, {A, ALL, 4}, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_WAIT},
-	{"also while it is down for a moment", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
-	 {{1, A, SERVER_READY, false, true, 0}, {2, B, SERVER_DRAIN, false, true, 0}}, {A, ALL, 4}, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_WAIT},
-	{"without traffic it is drained", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(1, A), UP(2, B)}, {B, ALL, 5},
-	 .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_DRAIN, .id = 1},
-	{"not before the map's change has settled", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(1, A), UP(2, B)}, {B, ALL, 5},
-	 .unsettled = true, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_WAIT},
-	{"its requests are waited for", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {{1, A, SERVER_DRAIN, true, true, 3}, UP(2, B)},
-	 {B, ALL, 5}, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_WAIT},
-	{"for a time", {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_RUNNING, .drain_overdue = true}, COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
-	 {{1, A, SERVER_DRAIN, true, true, 3}, UP(2, B)}, {B, ALL, 5}, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_CUT, .id = 1},
-	{"idle: disabled", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {{1, A, SERVER_DRAIN, true, true, 0}, UP(2, B)}, {B, ALL, 5},
-	 .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_DISABLE, .id = 1},
-	{"disabled: deleted", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {{1, A, SERVER_MAINT, true, true, 0}, UP(2, B)}, {B, ALL, 5},
-	 .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_DELETE_SERVER, .id = 1},
-	{"deleted: stopped", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(2, B)}, {B, ALL, 5}, .desired = ONE(CANDIDATE, 1, ALL),
-	 .kind = PLAN_STOP, .id = 1},
-	{"not while the worker before a reload may still talk to it", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(2, B)}, {B, ALL, 5},
-	 .old_workers = 1, .desired = ONE(CANDIDATE, 1, ALL), .kind = PLAN_WAIT},
-	{"stopped: removed", {COPY(1, STABLE, A, 0, RUN_STOPPED), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)}, {UP(2, B)}, {B, ALL, 5}, .desired = ONE(CANDIDATE, 1, ALL),
-	 .kind = PLAN_REMOVE, .id = 1},
-	{"fewer copies: the last one leaves once the others are up", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, STABLE, A, 1, RUN_RUNNING)}, {UP(1, A), UP(2, A)}, {A, ALL, 5},
-	 .desired = ONE(STABLE, 1, ALL), .kind = PLAN_DRAIN, .id = 2},
-	{"and not before", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, STABLE, A, 1, RUN_RUNNING)}, {{1, A, SERVER_READY, false, true, 0}, UP(2, A)}, {A, ALL, 5},
-	 .desired = ONE(STABLE, 1, ALL), .kind = PLAN_WAIT},
-	{"a dead copy is started again", {COPY(1, STABLE, A, 0, RUN_DEAD), COPY(2, STABLE, A, 1, RUN_RUNNING)}, {{1, A, SERVER_READY, false, true, 0}, UP(2, A)}, {A, ALL, 5},
-	 .desired = ONE(STABLE, 2, ALL), .kind = PLAN_START, .id = 1},
-	{"after its pause", {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_DEAD, .waiting = true}, COPY(2, STABLE, A, 1, RUN_RUNNING)},
-	 {{1, A, SERVER_READY, false, true, 0}, UP(2, A)}, {A, ALL, 5}, .desired = ONE(STABLE, 2, ALL), .kind = PLAN_WAIT},
-	{"a dead copy that lost its port is replaced", {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_DEAD, .retired = true}, COPY(2, STABLE, A, 1, RUN_RUNNING)},
-	 {UP(2, A)}, {A, ALL, 5}, .desired = ONE(STABLE, 2, ALL), .kind = PLAN_CREATE},
-	{"a map changed by hand is written again", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, {B, 900000, 5}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_SET_SPLIT},
-	{"an emptied one too", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, .no_split = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_SET_SPLIT},
-	{"a server disabled by hand is made anew", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {{1, A, SERVER_MAINT, true, true, 0}}, {A, ALL, 5}, .desired = ONE(STABLE, 1, ALL),
-	 .kind = PLAN_DELETE_SERVER, .id = 1},
-	{"a stranger's server is drained", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A), {0, A, SERVER_READY, true, true, 0}}, {A, ALL, 5}, .desired = ONE(STABLE, 1, ALL),
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING),
+	  {.id = 3, .image = STABLE, .slot = A, .replica = 1, .port = 103, .run = RUN_DEAD, .waiting = true, .start_due = true},
+	  COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, B)},
+	 {B, ALL / 2, 4},
+	 .desired = TWO(2, ALL, 1, 0),
+	 .kind = PLAN_SET_SPLIT},
+	{"but needs one that is up",
+	 {COPY(1, STABLE, A, 0, RUN_DEAD), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_READY, false, true, 0}, UP(2, B)},
+	 {B, ALL, 4},
+	 .desired = TWO(1, ALL, 1, 0),
+	 .kind = PLAN_START,
+	 .id = 1},
+	{"what has traffic stays, wanted or not",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), {2, B, SERVER_DRAIN, false, true, 0}},
+	 {A, ALL, 4},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"also while it is down for a moment",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_READY, false, true, 0}, {2, B, SERVER_DRAIN, false, true, 0}},
+	 {A, ALL, 4},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"without traffic it is drained",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_DRAIN,
+	 .id = 1},
+	{"not before the map's change has settled",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, B)},
+	 {B, ALL, 5},
+	 .unsettled = true,
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"its requests are waited for",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, true, 3}, UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"for a time",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_RUNNING, .drain_overdue = true}, COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, true, 3}, UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_CUT,
+	 .id = 1},
+	{"idle: disabled",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, true, 0}, UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_DISABLE,
+	 .id = 1},
+	{"disabled: deleted",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_MAINT, true, true, 0}, UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_DELETE_SERVER,
+	 .id = 1},
+	{"deleted: stopped",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_STOP,
+	 .id = 1},
+	{"not while the worker before a reload may still talk to it",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(2, B)},
+	 {B, ALL, 5},
+	 .old_workers = 1,
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"stopped: removed",
+	 {COPY(1, STABLE, A, 0, RUN_STOPPED), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(2, B)},
+	 {B, ALL, 5},
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_REMOVE,
+	 .id = 1},
+	{"fewer copies: the last one leaves once the others are up",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, STABLE, A, 1, RUN_RUNNING)},
+	 {UP(1, A), UP(2, A)},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_DRAIN,
+	 .id = 2},
+	{"and not before",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, STABLE, A, 1, RUN_RUNNING)},
+	 {{1, A, SERVER_READY, false, true, 0}, UP(2, A)},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"a dead copy is started again",
+	 {COPY(1, STABLE, A, 0, RUN_DEAD), COPY(2, STABLE, A, 1, RUN_RUNNING)},
+	 {{1, A, SERVER_READY, false, true, 0}, UP(2, A)},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_START,
+	 .id = 1},
+	{"after its pause",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_DEAD, .waiting = true}, COPY(2, STABLE, A, 1, RUN_RUNNING)},
+	 {{1, A, SERVER_READY, false, true, 0}, UP(2, A)},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_WAIT},
+	{"a dead copy that lost its port is replaced",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_DEAD, .retired = true}, COPY(2, STABLE, A, 1, RUN_RUNNING)},
+	 {UP(2, A)},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_CREATE},
+	{"a map changed by hand is written again",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 {B, 900000, 5},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_SET_SPLIT},
+	{"an emptied one too",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 .no_split = true,
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_SET_SPLIT},
+	{"a server disabled by hand is made anew",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_MAINT, true, true, 0}},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_DELETE_SERVER,
+	 .id = 1},
+	{"a stranger's server is drained",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A), {0, A, SERVER_READY, true, true, 0}},
+	 {A, ALL, 5},
+	 .desired = ONE(STABLE, 1, ALL),
 	 .kind = PLAN_DRAIN},
-	{"a third release waits for a slot", {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, OLDER, B, 0, RUN_RUNNING)}, {UP(1, A), {2, B, SERVER_DRAIN, true, true, 1}}, {A, ALL, 5},
-	 .desired = TWO(1, ALL, 1, 0), .kind = PLAN_WAIT},
-	{"nothing is wanted: first no traffic", {COPY(1, STABLE, A, 0, RUN_RUNNING)}, {UP(1, A)}, {A, ALL, 5}, .desired = {.generation = 5}, .kind = PLAN_SET_SPLIT},
-	{"a failed candidate without traffic is told, not removed", {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = CANDIDATE, .slot = B, .port = 102, .run = RUN_DEAD, .failed = true}},
-	 {UP(1, A)}, {B, 0, 5}, .desired = TWO(1, ALL, 1, 0), .kind = PLAN_FAILED},
+	{"a third release waits for a slot",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, OLDER, B, 0, RUN_RUNNING)},
+	 {UP(1, A), {2, B, SERVER_DRAIN, true, true, 1}},
+	 {A, ALL, 5},
+	 .desired = TWO(1, ALL, 1, 0),
+	 .kind = PLAN_WAIT},
+	{"nothing is wanted: first no traffic",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 {A, ALL, 5},
+	 .desired = {.generation = 5},
+	 .kind = PLAN_SET_SPLIT},
+	{"a failed candidate without traffic is told, not removed",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = CANDIDATE, .slot = B, .port = 102, .run = RUN_DEAD, .failed = true}},
+	 {UP(1, A)},
+	 {B, 0, 5},
+	 .desired = TWO(1, ALL, 1, 0),
+	 .kind = PLAN_FAILED},
 };
 
 static void each_situation_has_its_action(void **state)
@@ -120,16 +292,26 @@ static void each_situation_has_its_action(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct plan_case *c = &cases[i];
 		struct server_state servers[4];
-		struct plan_observed observed = {.router_runs = !c->router_down, .mark = "m", .split_settled = !c->unsettled, .instances = c->instances};
+		struct plan_observed observed = {
+			.router_runs = !c->router_down, .mark = "m", .split_settled = !c->unsettled, .instances = c->instances};
 		struct plan_action action;
 		while (observed.n_instances < 4 && c->instances[observed.n_instances].id)
 			observed.n_instances++;
-		observed.router = (struct router_state){.answers = !c->silent && !c->router_down, .has_split = !c->no_split, .split_entries = !c->no_split,
-							.split = c->split, .servers = servers, .old_workers = c->old_workers};
+		observed.router = (struct router_state){.answers = !c->silent && !c->router_down,
+							.has_split = !c->no_split,
+							.split_entries = !c->no_split,
+							.split = c->split,
+							.servers = servers,
+							.old_workers = c->old_workers};
 		snprintf(observed.router.mark, sizeof(observed.router.mark), c->old_mark ? "old" : "m");
 		for (size_t n = 0; n < 4 && (c->servers[n].up || c->servers[n].checked); n++) {
 			const struct case_server *s = &c->servers[n];
-			servers[n] = (struct server_state){.id = s->id, .slot = s->slot, .port = (uint16_t)(100 + s->id), .admin = s->admin, .up = s->up, .checked = s->checked,
+			servers[n] = (struct server_state){.id = s->id,
+							   .slot = s->slot,
+							   .port = (uint16_t)(100 + s->id),
+							   .admin = s->admin,
+							   .up = s->up,
+							   .checked = s->checked,
 							   .sessions = s->sessions};
 			observed.router.n_servers++;
 		}
@@ -141,7 +323,8 @@ static void each_situation_has_its_action(void **state)
 
 static void the_split_names_the_candidates_slot(void **state)
 {
-	struct server_state servers[] = {{.id = 1, .slot = A, .port = 101, .up = true, .checked = true}, {.id = 2, .slot = B, .port = 102, .up = true, .checked = true}};
+	struct server_state servers[] = {{.id = 1, .slot = A, .port = 101, .up = true, .checked = true},
+					 {.id = 2, .slot = B, .port = 102, .up = true, .checked = true}};
 	struct instance_view instances[] = {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)};
 	struct plan_observed observed = {.router_runs = true, .split_settled = true, .instances = instances, .n_instances = 2};
 	struct plan_action action;
@@ -149,15 +332,12 @@ static void the_split_names_the_candidates_slot(void **state)
 		struct plan_desired desired;
 		struct split split;
 	} splits[] = {
-		{TWO(1, ALL, 1, 0), {B, 0, 5}},
-		{TWO(1, 950000, 1, 50000), {B, 50000, 5}},
-		{TWO(1, 0, 1, ALL), {B, ALL, 5}},
-		{ONE(CANDIDATE, 1, ALL), {B, ALL, 5}},
-		{ONE(STABLE, 1, ALL), {A, ALL, 5}},
-		{TWO(1, 0, 1, 0), {SLOT_NONE, 0, 5}},
+		{TWO(1, ALL, 1, 0), {B, 0, 5}},        {TWO(1, 950000, 1, 50000), {B, 50000, 5}}, {TWO(1, 0, 1, ALL), {B, ALL, 5}},
+		{ONE(CANDIDATE, 1, ALL), {B, ALL, 5}}, {ONE(STABLE, 1, ALL), {A, ALL, 5}},        {TWO(1, 0, 1, 0), {SLOT_NONE, 0, 5}},
 	};
 	(void)state;
-	observed.router = (struct router_state){.answers = true, .has_split = true, .split_entries = 1, .split = {A, 500000, 1}, .servers = servers, .n_servers = 2};
+	observed.router = (struct router_state){
+		.answers = true, .has_split = true, .split_entries = 1, .split = {A, 500000, 1}, .servers = servers, .n_servers = 2};
 	for (size_t i = 0; i < ARRAY_SIZE(splits); i++) {
 		process_plan(&observed, &splits[i].desired, &action);
 		assert_int_equal(action.kind, PLAN_SET_SPLIT);
@@ -218,9 +398,14 @@ static bool is_sick(const struct world *w, const char *image)
 
 static struct plan_observed see(const struct world *w)
 {
-	struct plan_observed observed = {.router_runs = w->runs, .split_settled = w->settled, .instances = w->instances, .n_instances = w->n_instances};
-	observed.router = (struct router_state){.answers = w->answers, .has_split = true, .split_entries = 1, .split = w->split,
-						.servers = (struct server_state *)(uintptr_t)w->servers, .n_servers = w->n_servers};
+	struct plan_observed observed = {
+		.router_runs = w->runs, .split_settled = w->settled, .instances = w->instances, .n_instances = w->n_instances};
+	observed.router = (struct router_state){.answers = w->answers,
+						.has_split = true,
+						.split_entries = 1,
+						.split = w->split,
+						.servers = (struct server_state *)(uintptr_t)w->servers,
+						.n_servers = w->n_servers};
 	memcpy(observed.mark, "m", 2);
 	memcpy(observed.router.mark, w->mark, sizeof(w->mark));
 	return observed;
@@ -286,8 +471,12 @@ static void carry_out(struct world *w, const struct plan_action *action)
 		break;
 	case PLAN_CREATE:
 		assert_true(w->n_instances < WORLD_MAX);
-		w->instances[w->n_instances] = (struct instance_view){.id = ++w->last_id, .slot = action->slot, .replica = action->replica,
-								      .port = (uint16_t)(100 + w->last_id), .start_due = true, .waiting = true};
+		w->instances[w->n_instances] = (struct instance_view){.id = ++w->last_id,
+								      .slot = action->slot,
+								      .replica = action->replica,
+								      .port = (uint16_t)(100 + w->last_id),
+								      .start_due = true,
+								      .waiting = true};
 		snprintf(w->instances[w->n_instances++].image, DIGEST_SIZE, "%s", action->image);
 		break;
 	case PLAN_START:
@@ -444,10 +633,12 @@ static void tell_world(struct world *w)
 	split_format(&w->split, text);
 	print_message("split %s\n", text);
 	for (unsigned i = 0; i < w->desired.n_arms; i++)
-		print_message("wanted %s: %u copies, weight %u\n", w->desired.arms[i].image, w->desired.arms[i].replicas, w->desired.arms[i].weight_ppm);
+		print_message("wanted %s: %u copies, weight %u\n", w->desired.arms[i].image, w->desired.arms[i].replicas,
+			      w->desired.arms[i].weight_ppm);
 	for (size_t i = 0; i < w->n_instances; i++)
-		print_message("copy i%u of %s in %c, replica %u: %d%s\n", w->instances[i].id, w->instances[i].image, slot_letter(w->instances[i].slot),
-			      w->instances[i].replica, (int)w->instances[i].run, w->instances[i].retired ? ", retired" : "");
+		print_message("copy i%u of %s in %c, replica %u: %d%s\n", w->instances[i].id, w->instances[i].image,
+			      slot_letter(w->instances[i].slot), w->instances[i].replica, (int)w->instances[i].run,
+			      w->instances[i].retired ? ", retired" : "");
 	for (size_t i = 0; i < w->n_servers; i++)
 		print_message("server %s in %c: admin %d, up %d, checked %d, sessions %u\n", w->servers[i].name, slot_letter(w->servers[i].slot),
 			      (int)w->servers[i].admin, w->servers[i].up, w->servers[i].checked, w->servers[i].sessions);
