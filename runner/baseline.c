@@ -14,8 +14,8 @@ int merged_metrics(struct engine *engine, int64_t run_id, const struct pipeline 
 {
 	cleanup_stmt struct db_stmt *q = NULL;
 	cleanup_json json_t *merged = json_pack("{s:i, s:[], s:[]}", "rows", 0, "metrics", "paired");
-	if (db_query(engine->core->db, &q, err, "SELECT idx, result FROM stage WHERE run_id = ? AND kind = 'score' AND result IS NOT NULL ORDER BY idx", "i",
-		     run_id) < 0)
+	if (db_query(engine->core->db, &q, err,
+		     "SELECT idx, result FROM stage WHERE run_id = ? AND kind = 'score' AND result IS NOT NULL ORDER BY idx", "i", run_id) < 0)
 		return -1;
 	int more;
 	while ((more = db_step(q, err)) > 0) {
@@ -88,8 +88,8 @@ int baseline_outputs(struct engine *engine, const struct baseline *baseline, con
 	if (idx < 0)
 		return 0;
 	cleanup_stmt struct db_stmt *q = NULL;
-	if (db_query(engine->core->db, &q, err, "SELECT outputs FROM stage WHERE run_id = ? AND idx = ? AND outputs IS NOT NULL", "ii", baseline->run_id,
-		     idx) < 0)
+	if (db_query(engine->core->db, &q, err, "SELECT outputs FROM stage WHERE run_id = ? AND idx = ? AND outputs IS NOT NULL", "ii",
+		     baseline->run_id, idx) < 0)
 		return -1;
 	int more = db_step(q, err);
 	if (more > 0)

@@ -136,7 +136,8 @@ static void read_url(const struct reader *r, const struct yaml_node *node)
 {
 	const char *url = yaml_text(node, "");
 	if (strncmp(url, "ssh://", 6) == 0 || strncmp(url, "git@", 4) == 0)
-		yaml_error(r->diags, node, "unavailable", "use https://, or a path on this machine", "fetching over ssh: not available in this build");
+		yaml_error(r->diags, node, "unavailable", "use https://, or a path on this machine",
+			   "fetching over ssh: not available in this build");
 	else if (strstr(url, "://") && memchr(strstr(url, "://") + 3, '@', strcspn(strstr(url, "://") + 3, "/")))
 		yaml_error(r->diags, node, "password-in-url", NULL,
 			   "the url carries a name or password, which everybody could read in the list of processes");

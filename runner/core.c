@@ -229,8 +229,7 @@ void core_on_events(struct core *core, void (*fn)(void *arg, int64_t newest_even
 	t->watchers[t->n_watchers++] = (struct events_hook){.fn = fn, .arg = arg};
 }
 
-int event_append(struct core *core, const char *kind, const char *subject, int64_t run_id, const char *actor, const json_t *data,
-		 struct error **err)
+int event_append(struct core *core, const char *kind, const char *subject, int64_t run_id, const char *actor, const json_t *data, struct error **err)
 {
 	cleanup_free char *text = data ? json_text(data) : xstrdup("{}");
 	if (db_run(core->db, err, "INSERT INTO event (at_ms, kind, subject, run_id, actor, data) VALUES (?, ?, ?, nullif(?, 0), ?, ?)", "ississ",

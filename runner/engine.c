@@ -217,8 +217,8 @@ static void turn_guarded(struct engine *engine, const struct run_row *row)
 
 static int start_run(struct engine *engine, int64_t run_id, struct error **err)
 {
-	if (db_run(engine->core->db, err, "UPDATE run SET state = 'running', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii", clock_wall_ms(),
-		   run_id) < 0)
+	if (db_run(engine->core->db, err, "UPDATE run SET state = 'running', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii",
+		   clock_wall_ms(), run_id) < 0)
 		return -1;
 	engine_wake(engine);
 	return run_event(engine, run_id, "run.started", NULL, NULL, err);

@@ -248,8 +248,8 @@ static void clean_up(const struct account *a)
 static int finish_stage(const struct account *a, struct error **err)
 {
 	cleanup_free char *result = a->result ? json_text(a->result) : NULL;
-	if (db_run(a->engine->core->db, err, "UPDATE stage SET outputs = nullif(?, ''), image = nullif(?, ''), result = ? WHERE id = ?", "sssi", a->outputs,
-		   a->image, result, a->stage_id) < 0)
+	if (db_run(a->engine->core->db, err, "UPDATE stage SET outputs = nullif(?, ''), image = nullif(?, ''), result = ? WHERE id = ?", "sssi",
+		   a->outputs, a->image, result, a->stage_id) < 0)
 		return -1;
 	if (a->outcome == OUTCOME_SUCCESS && a->image[0] && insert_release(a, err) < 0)
 		return -1;
@@ -259,12 +259,14 @@ static int finish_stage(const struct account *a, struct error **err)
 static int retry_stage(const struct account *a, bool infra, struct error **err)
 {
 	if (db_run(a->engine->core->db, err,
-		   "UPDATE stage SET state = 'waiting', reason = ?, user_failures = user_failures + ?, infra_failures = infra_failures + ? WHERE id = ?",
+		   "UPDATE stage SET state = 'waiting', reason = ?, user_failures = user_failures + ?, infra_failures = infra_failures + ? WHERE id "
+		   "= ?",
 		   "siii", a->reason, (int64_t)!infra, (int64_t)infra, a->stage_id) < 0)
 		return -1;
 	engine_wake(a->engine);
 	return stage_event(a->engine, a->stage_id, "stage.retried",
-			   json_pack("{s:s, s:s, s:I}", "outcome", outcome_name(a->outcome), "reason", a->reason, "attempt", (json_int_t)a->number), err);
+			   json_pack("{s:s, s:s, s:I}", "outcome", outcome_name(a->outcome), "reason", a->reason, "attempt", (json_int_t)a->number),
+			   err);
 }
 
 static int write_down(struct account *a, struct error **err)
@@ -272,8 +274,8 @@ static int write_down(struct account *a, struct error **err)
 	struct db *db = a->engine->core->db;
 	const struct retry *retry = &a->run->pipeline->stages[a->idx].retry;
 	bool infra = a->outcome == OUTCOME_INFRA || a->outcome == OUTCOME_LOST || a->outcome == OUTCOME_PREEMPTED;
-	if (db_run(db, err, "UPDATE attempt SET state = 'finished', outcome = ?, reason = ?, finished_ms = ? WHERE id = ?", "ssii", outcome_name(a->outcome),
-		   a->reason, clock_wall_ms(), a->attempt_id) < 0)
+	if (db_run(db, err, "UPDATE attempt SET state = 'finished', outcome = ?, reason = ?, finished_ms = ? WHERE id = ?", "ssii",
+		   outcome_name(a->outcome), a->reason, clock_wall_ms(), a->attempt_id) < 0)
 		return -1;
 	clean_up(a);
 	if (a->may_retry && !a->cancelled && scheduler_retries(retry, a->outcome, a->exit_code, a->user_failures, a->infra_failures))

@@ -27,7 +27,7 @@ struct planned_run {
 	struct event_facts facts;
 	struct pipeline *pipeline;
 	struct plan *plan;
-	bool *selected;  /* NULL: all stages */
+	bool *selected;     /* NULL: all stages */
 	const char *source; /* local runs: the snapshot's folder, else NULL */
 	struct planned_run *next;
 };
@@ -100,12 +100,13 @@ char *incoming_name(int64_t attempt_id, const char *what); /* "outputs", "image"
 /* Writes down how an attempt ended; a second call changes nothing. */
 int account_attempt(struct engine *engine, int64_t attempt_id, struct error **err) must_check;
 /* The same for one that never ran. */
-int account_unstarted(struct engine *engine, int64_t attempt_id, enum outcome outcome, bool may_retry, const char *reason, struct error **err)
-	must_check;
+int account_unstarted(struct engine *engine, int64_t attempt_id, enum outcome outcome, bool may_retry, const char *reason,
+		      struct error **err) must_check;
 
 /* ---- baseline.c ---- */
 /* {"metrics": [...], "paired": [...]} of the score stages in `among` (by index; NULL: all of the run), merged. New reference. */
-int merged_metrics(struct engine *engine, int64_t run_id, const struct pipeline *pipeline, const bool *among, json_t **ret, struct error **err) must_check;
+int merged_metrics(struct engine *engine, int64_t run_id, const struct pipeline *pipeline, const bool *among, json_t **ret,
+		   struct error **err) must_check;
 struct baseline {
 	int64_t release_id, run_id; /* 0: there is none */
 	char version[128];
@@ -113,7 +114,8 @@ struct baseline {
 /* What is live where this pipeline deploys to. */
 int baseline_find(struct engine *engine, const struct planned_run *run, struct baseline *ret, struct error **err) must_check;
 /* The manifest of captured outputs of the baseline's run that holds `path`; "" if that run declares no such output. */
-int baseline_outputs(struct engine *engine, const struct baseline *baseline, const char *path, char ret_manifest[DIGEST_SIZE], struct error **err) must_check;
+int baseline_outputs(struct engine *engine, const struct baseline *baseline, const char *path, char ret_manifest[DIGEST_SIZE],
+		     struct error **err) must_check;
 
 /* ---- retention.c ---- */
 int retention_run(struct engine *engine, struct error **err) must_check;

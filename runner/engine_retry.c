@@ -21,7 +21,8 @@ static int read_old(struct engine *engine, int64_t run_id, struct old_run *ret, 
 {
 	cleanup_stmt struct db_stmt *q = NULL;
 	if (db_query(engine->core->db, &q, err,
-		     "SELECT state, facts, pipeline_file, pipeline IS NOT NULL AND EXISTS (SELECT 1 FROM stage WHERE run_id = run.id) FROM run WHERE id = ?",
+		     "SELECT state, facts, pipeline_file, pipeline IS NOT NULL AND EXISTS (SELECT 1 FROM stage WHERE run_id = run.id) FROM run WHERE "
+		     "id = ?",
 		     "i", run_id) < 0)
 		return -1;
 	int more = db_step(q, err);
@@ -58,7 +59,8 @@ static int reuse_stage(struct engine *engine, int64_t old_run, int64_t new_run, 
 	struct db *db = engine->core->db;
 	cleanup_free char *reason = xasprintf("reused from run %lld", (long long)old_run);
 	if (db_run(db, err,
-		   "UPDATE stage SET state = 'finished', outcome = old.outcome, reason = ?, outputs = old.outputs, result = old.result, image = old.image, "
+		   "UPDATE stage SET state = 'finished', outcome = old.outcome, reason = ?, outputs = old.outputs, result = old.result, image = "
+		   "old.image, "
 		   "started_ms = old.started_ms, finished_ms = old.finished_ms FROM stage AS old "
 		   "WHERE old.run_id = ? AND old.idx = ? AND old.outcome = 'success' AND stage.run_id = ? AND stage.idx = old.idx",
 		   "siii", reason, old_run, (int64_t)idx, new_run) < 0)

@@ -32,8 +32,8 @@ int run_insert(struct engine *engine, const struct run_request *request, const c
 {
 	cleanup_free char *facts = json_text(request->facts);
 	if (db_run(engine->core->db, err,
-		   "INSERT INTO run (repository, delivery_row, facts, commit_sha, source_dir, created_ms) VALUES (?, nullif(?, 0), ?, ?, ?, ?)", "sisssi",
-		   request->repository, request->delivery_row, facts, json_string_or(request->facts, "commit", ""), request->source_dir,
+		   "INSERT INTO run (repository, delivery_row, facts, commit_sha, source_dir, created_ms) VALUES (?, nullif(?, 0), ?, ?, ?, ?)",
+		   "sisssi", request->repository, request->delivery_row, facts, json_string_or(request->facts, "commit", ""), request->source_dir,
 		   clock_wall_ms()) < 0)
 		return -1;
 	int64_t id = db_last_id(engine->core->db);
@@ -45,8 +45,9 @@ int run_insert(struct engine *engine, const struct run_request *request, const c
 
 int run_finish(struct engine *engine, int64_t run_id, enum outcome outcome, const char *reason, struct error **err)
 {
-	if (db_run(engine->core->db, err, "UPDATE run SET state = 'finished', outcome = ?, reason = ?, finished_ms = ? WHERE id = ? AND state <> 'finished'",
-		   "ssii", outcome_name(outcome), reason ? reason : "", clock_wall_ms(), run_id) < 0)
+	if (db_run(engine->core->db, err,
+		   "UPDATE run SET state = 'finished', outcome = ?, reason = ?, finished_ms = ? WHERE id = ? AND state <> 'finished'", "ssii",
+		   outcome_name(outcome), reason ? reason : "", clock_wall_ms(), run_id) < 0)
 		return -1;
 	if (db_changes(engine->core->db) == 0)
 		return 0;
@@ -55,7 +56,8 @@ int run_finish(struct engine *engine, int64_t run_id, enum outcome outcome, cons
 	engine_remove_folder(engine, source);
 	engine_wake(engine); /* its places and its concurrency group are free now */
 	planned_run_drop(engine, run_id);
-	return run_event(engine, run_id, "run.finished", NULL, json_pack("{s:s, s:s}", "outcome", outcome_name(outcome), "reason", reason ? reason : ""), err);
+	return run_event(engine, run_id, "run.finished", NULL,
+			 json_pack("{s:s, s:s}", "outcome", outcome_name(outcome), "reason", reason ? reason : ""), err);
 }
 
 /* ---- plans ---- */
@@ -117,8 +119,8 @@ static bool *select_stages(const struct pipeline *pipeline, const char *name, st
 static int load(struct engine *engine, int64_t run_id, struct planned_run **ret, char **ret_text, struct diag_list *diags, struct error **err)
 {
 	cleanup_stmt struct db_stmt *q = NULL;
-	if (db_query(engine->core->db, &q, err, "SELECT repository, facts, pipeline_file, pipeline, source_dir, commit_sha FROM run WHERE id = ?", "i",
-		     run_id) < 0)
+	if (db_query(engine->core->db, &q, err, "SELECT repository, facts, pipeline_file, pipeline, source_dir, commit_sha FROM run WHERE id = ?",
+		     "i", run_id) < 0)
 		return -1;
 	int more = db_step(q, err);
 	if (more <= 0 || db_is_null(q, 3))
@@ -182,7 +184,8 @@ static void check_targets(const struct engine *engine, const struct pipeline *pi
 			continue;
 		const char *nearest = nearest_word(name, names, n);
 		cleanup_free char *hint = nearest ? xasprintf("did you mean \"%s\"?", nearest) : NULL;
-		yaml_error(diags, target, "unknown-target", hint, "stage \"%s\" deploys to \"%s\", which the operator's file does not name", stage->id, name);
+		yaml_error(diags, target, "unknown-target", hint, "stage \"%s\" deploys to \"%s\", which the operator's file does not name",
+			   stage->id, name);
 	}
 }
 
@@ -211,7 +214,8 @@ static int refuse(struct engine *engine, int64_t run_id, const struct diag_list 
 	const struct diag *first = NULL;
 	for (size_t i = 0; i < diag_count(diags) && !first; i++)
 		first = diag_at(diags, i)->severity == DIAG_ERROR ? diag_at(diags, i) : NULL;
-	cleanup_free char *reason = first ? xasprintf("%s:%u:%u: %s", first->file, first->line, first->column, first->message) : xstrdup("bad pipeline");
+	cleanup_free char *reason =
+		first ? xasprintf("%s:%u:%u: %s", first->file, first->line, first->column, first->message) : xstrdup("bad pipeline");
 	return run_finish(engine, run_id, OUTCOME_FAILED, reason, err);
 }
 
@@ -219,12 +223,13 @@ static int insert_stages(struct engine *engine, const struct planned_run *run, s
 {
 	for (size_t i = 0; i < run->pipeline->n_stages; i++) {
 		const struct stage *stage = &run->pipeline->stages[i];
-		if (db_run(engine->core->db, err, "INSERT INTO stage (run_id, idx, name, kind) VALUES (?, ?, ?, ?)", "iiss", run->id, (int64_t)i, stage->id,
-			   stage->kind) < 0)
+		if (db_run(engine->core->db, err, "INSERT INTO stage (run_id, idx, name, kind) VALUES (?, ?, ?, ?)", "iiss", run->id, (int64_t)i,
+			   stage->id, stage->kind) < 0)
 			return -1;
 	}
 	return db_run(engine->core->db, err, "UPDATE run SET name = ?, concurrency_group = ?, state = 'queued' WHERE id = ?", "ssi",
-		      run->pipeline->name ? run->pipeline->name : "", run->pipeline->concurrency.present ? run->pipeline->concurrency.group : NULL, run->id);
+		      run->pipeline->name ? run->pipeline->name : "", run->pipeline->concurrency.present ? run->pipeline->concurrency.group : NULL,
+		      run->id);
 }
 
 int run_plan(struct engine *engine, int64_t run_id, struct error **err)

@@ -29,8 +29,8 @@ int stage_finish(struct engine *engine, int64_t stage_id, enum outcome outcome, 
 	if (db_changes(engine->core->db) == 0)
 		return 0;
 	engine_wake(engine);
-	return stage_event(engine, stage_id, "stage.finished", json_pack("{s:s, s:s}", "outcome", outcome_name(outcome), "reason", reason ? reason : ""),
-			   err);
+	return stage_event(engine, stage_id, "stage.finished",
+			   json_pack("{s:s, s:s}", "outcome", outcome_name(outcome), "reason", reason ? reason : ""), err);
 }
 
 int engine_finish_stage(struct engine *engine, int64_t stage_id, enum outcome outcome, const char *reason, struct error **err)
@@ -97,8 +97,8 @@ static int find_release(struct engine *engine, int64_t run_id, const char *image
 {
 	cleanup_stmt struct db_stmt *q = NULL;
 	if (db_query(engine->core->db, &q, err,
-		     "SELECT release.id FROM release JOIN stage ON stage.id = release.stage_id WHERE release.run_id = ? AND stage.name = ?", "is", run_id,
-		     image_stage) < 0)
+		     "SELECT release.id FROM release JOIN stage ON stage.id = release.stage_id WHERE release.run_id = ? AND stage.name = ?", "is",
+		     run_id, image_stage) < 0)
 		return -1;
 	int more = db_step(q, err);
 	if (more < 0)
@@ -179,8 +179,8 @@ static int start_attempt(struct engine *engine, int64_t run_id, size_t idx, int6
 	int64_t number = db_int(q, 0);
 	db_stmt_free(STEAL(q));
 	cleanup_free char *dir = attempt_dir(run_id, (int64_t)idx, number);
-	if (db_run(engine->core->db, err, "INSERT INTO attempt (stage_id, number, dir, started_ms) VALUES (?, ?, ?, ?)", "iisi", stage_id, number, dir,
-		   clock_wall_ms()) < 0)
+	if (db_run(engine->core->db, err, "INSERT INTO attempt (stage_id, number, dir, started_ms) VALUES (?, ?, ?, ?)", "iisi", stage_id, number,
+		   dir, clock_wall_ms()) < 0)
 		return -1;
 	struct launch *launch = xcalloc(1, sizeof(*launch));
 	*launch = (struct launch){.engine = engine, .attempt_id = db_last_id(engine->core->db)};
@@ -190,8 +190,8 @@ static int start_attempt(struct engine *engine, int64_t run_id, size_t idx, int6
 
 static int start_stage(struct engine *engine, const struct planned_run *run, size_t idx, int64_t stage_id, struct error **err)
 {
-	if (db_run(engine->core->db, err, "UPDATE stage SET state = 'running', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii", clock_wall_ms(),
-		   stage_id) < 0 ||
+	if (db_run(engine->core->db, err, "UPDATE stage SET state = 'running', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii",
+		   clock_wall_ms(), stage_id) < 0 ||
 	    stage_event(engine, stage_id, "stage.started", NULL, err) < 0)
 		return -1;
 	if (strcmp(run->pipeline->stages[idx].kind, "deploy") == 0)
@@ -271,9 +271,8 @@ int run_advance(struct engine *engine, int64_t run_id, struct error **err)
 	input.cancelled = input.cancelled_by != NULL;
 	db_stmt_free(STEAL(q));
 	for (size_t i = 0; i < n; i++)
-		stages[i] = (struct sched_stage){.state = rows[i].state,
-						 .outcome = rows[i].outcome,
-						 .free_of_slots = strcmp(run->pipeline->stages[i].kind, "deploy") == 0};
+		stages[i] = (struct sched_stage){
+			.state = rows[i].state, .outcome = rows[i].outcome, .free_of_slots = strcmp(run->pipeline->stages[i].kind, "deploy") == 0};
 	struct sched_decision decision;
 	scheduler_next(&input, arena, &decision);
 	for (size_t i = 0; i < decision.n; i++)

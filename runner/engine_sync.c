@@ -59,8 +59,8 @@ static int another_run(struct engine *engine, int64_t run_id, const char *facts,
 
 static int adopt_pipeline(struct engine *engine, int64_t run_id, const char *facts, const char *commit, const json_t *pipeline, struct error **err)
 {
-	if (db_run(engine->core->db, err, "UPDATE run SET facts = ?, commit_sha = ?, pipeline_file = ?, pipeline = ? WHERE id = ?", "ssssi", facts, commit,
-		   json_string_or(pipeline, "file", ""), json_string_or(pipeline, "text", ""), run_id) < 0)
+	if (db_run(engine->core->db, err, "UPDATE run SET facts = ?, commit_sha = ?, pipeline_file = ?, pipeline = ? WHERE id = ?", "ssssi", facts,
+		   commit, json_string_or(pipeline, "file", ""), json_string_or(pipeline, "text", ""), run_id) < 0)
 		return -1;
 	return run_plan(engine, run_id, err);
 }
@@ -90,7 +90,8 @@ static int fail(struct engine *engine, int64_t run_id, const struct child_result
 	cleanup_error struct error *why = NULL;
 	bool theirs = !result->timed_out && result->signal == 0 && (result->exit_code == 1 || result->exit_code == 2);
 	if (result->timed_out)
-		error_set(&why, ERROR_TIMEOUT, 0, "fetching the repository took longer than 10 minutes and was stopped: look after the network, then retry the run");
+		error_set(&why, ERROR_TIMEOUT, 0,
+			  "fetching the repository took longer than 10 minutes and was stopped: look after the network, then retry the run");
 	else if (child_expect_success(result, "git-sync", &why) == 0)
 		error_set(&why, ERROR_PROTOCOL, 0, "git-sync: no answer");
 	/* The last line is the child's own error, worded for people. */
@@ -205,7 +206,8 @@ int sync_start(struct engine *engine, int64_t run_id, struct error **err)
 	const struct config_repository *repository = config_repository(core->config, db_text(q, 0));
 	if (db_is_null(q, 2) && !repository)
 		return run_finish(engine, run_id, OUTCOME_INFRA, "the repository is no longer in penstock.yml: put it back, then retry the run", err);
-	if (db_run(core->db, err, "UPDATE run SET state = 'syncing', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii", clock_wall_ms(), run_id) < 0)
+	if (db_run(core->db, err, "UPDATE run SET state = 'syncing', started_ms = coalesce(started_ms, ?) WHERE id = ?", "ii", clock_wall_ms(),
+		   run_id) < 0)
 		return -1;
 	struct sync_arg *sync = xcalloc(1, sizeof(*sync));
 	sync->engine = engine;
@@ -217,7 +219,8 @@ int sync_start(struct engine *engine, int64_t run_id, struct error **err)
 		add_fetch(&sync->argv, repository->url, mirror, json_string_or(facts, "commit", ""), json_string_or(facts, "ref", ""),
 			  json_string_or(facts, "before", ""));
 	} else {
-		cleanup_free char *relative = xasprintf("runs/%lld", (long long)run_id), *dir = core_path(core, relative), *to = path_join(dir, "source");
+		cleanup_free char *relative = xasprintf("runs/%lld", (long long)run_id), *dir = core_path(core, relative),
+				  *to = path_join(dir, "source");
 		if (dir_make(dir, 0711, err) < 0) {
 			sync_arg_free(core, sync);
 			return -1;

@@ -125,8 +125,8 @@ static int add_restores(const struct job *job, json_t *restore, struct error **e
 	bool *needed = arena_alloc(job->arena, (pipeline->n_stages + 1) * sizeof(*needed));
 	stage_closure(pipeline, (size_t)job->idx, needed);
 	cleanup_stmt struct db_stmt *q = NULL;
-	if (db_query(job->engine->core->db, &q, err, "SELECT idx, name, outputs FROM stage WHERE run_id = ? AND outputs IS NOT NULL ORDER BY idx", "i",
-		     job->run->id) < 0)
+	if (db_query(job->engine->core->db, &q, err, "SELECT idx, name, outputs FROM stage WHERE run_id = ? AND outputs IS NOT NULL ORDER BY idx",
+		     "i", job->run->id) < 0)
 		return -1;
 	int more;
 	while ((more = db_step(q, err)) > 0) {
@@ -134,8 +134,9 @@ static int add_restores(const struct job *job, json_t *restore, struct error **e
 		if (idx < 0 || (uint64_t)idx >= pipeline->n_stages || !needed[idx])
 			continue;
 		const struct stage *stage = &pipeline->stages[idx];
-		json_array_append_new(restore, json_pack("{s:s, s:s, s:s, s:o}", "stage", db_text(q, 1), "layout", oci_store_path(job->engine->core->oci),
-							 "digest", db_text(q, 2), "paths", strings_json(stage->outputs, stage->n_outputs)));
+		json_array_append_new(restore,
+				      json_pack("{s:s, s:s, s:s, s:o}", "stage", db_text(q, 1), "layout", oci_store_path(job->engine->core->oci),
+						"digest", db_text(q, 2), "paths", strings_json(stage->outputs, stage->n_outputs)));
 	}
 	return more;
 }
@@ -143,8 +144,9 @@ static int add_restores(const struct job *job, json_t *restore, struct error **e
 static json_t *prepare_spec(const struct job *job, struct error **err)
 {
 	const struct planned_run *run = job->run;
-	cleanup_json json_t *spec = json_pack("{s:s, s:I, s:I, s:o, s:[]}", "workspace", job->workspace, "uid", (json_int_t)job->uid, "gid",
-					      (json_int_t)job->gid, "include", strings_json(job->stage->inputs.items, job->stage->inputs.n), "restore");
+	cleanup_json json_t *spec =
+		json_pack("{s:s, s:I, s:I, s:o, s:[]}", "workspace", job->workspace, "uid", (json_int_t)job->uid, "gid", (json_int_t)job->gid,
+			  "include", strings_json(job->stage->inputs.items, job->stage->inputs.n), "restore");
 	if (run->source) {
 		json_object_set_new(spec, "source", json_string(run->source));
 	} else {
@@ -286,7 +288,8 @@ static int start_leader(const struct job *job, const struct plan_stage *planned,
 		{.name = "main",
 		 .argv = strlist_items(&job->work.argv),
 		 .env = environment(job, planned),
-		 .sandbox = {.enabled = true, .binds = binds, .n_binds = add_binds(job, binds), .dir = STAGE_WORKSPACE, .network = job->stage->network},
+		 .sandbox =
+			 {.enabled = true, .binds = binds, .n_binds = add_binds(job, binds), .dir = STAGE_WORKSPACE, .network = job->stage->network},
 		 .to_result = job->work.native,
 		 .with_secrets = job->stage->n_secrets > 0},
 	};
@@ -457,7 +460,8 @@ void work_launch(struct engine *engine, int64_t attempt_id)
 	stage_work_done(&job.work);
 	/* A leader that was slow to report may run all the same; its folder knows. */
 	if (started < 0 && attempt_state(job.dir, &state, NULL) == 0 && state == ATTEMPT_NEW) {
-		write_down(engine, attempt_id, outcome_of_error(err), error_retryable(err) && error_code_of(err) != ERROR_NO_SPACE, error_message(err));
+		write_down(engine, attempt_id, outcome_of_error(err), error_retryable(err) && error_code_of(err) != ERROR_NO_SPACE,
+			   error_message(err));
 		return;
 	}
 	note_running(engine, attempt_id);

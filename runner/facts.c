@@ -26,7 +26,8 @@ static const struct name_value *inputs_of(json_t *object, struct arena *arena, s
 	struct name_value *inputs = arena_alloc(arena, (json_object_size(object) + 1) * sizeof(*inputs));
 	const char *name;
 	json_t *value;
-	json_object_foreach(object, name, value) {
+	json_object_foreach(object, name, value)
+	{
 		cleanup_free char *other = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 		const char *text = json_is_string(value) ? json_string_value(value) : other;
 		inputs[(*ret_n)++] = (struct name_value){arena_strdup(arena, name), arena_strdup(arena, text ? text : "")};
@@ -34,8 +35,7 @@ static const struct name_value *inputs_of(json_t *object, struct arena *arena, s
 	return inputs;
 }
 
-int facts_from_json(const json_t *json, const char *repository, uint64_t run_number, struct arena *arena, struct event_facts *ret,
-		    struct error **err)
+int facts_from_json(const json_t *json, const char *repository, uint64_t run_number, struct arena *arena, struct event_facts *ret, struct error **err)
 {
 	const char *kind;
 	if (json_need_string(json, "kind", &kind, err) < 0)

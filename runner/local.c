@@ -125,8 +125,8 @@ static void tell(struct local *local, const char *kind, const char *subject, con
 	if (strcmp(kind, "stage.started") == 0)
 		fprintf(out, "%-*s > started\n", (int)local->name_width, stage + 1);
 	else if (strcmp(kind, "stage.finished") == 0)
-		fprintf(out, "%-*s > %s%s%s%s%s\n", (int)local->name_width, stage + 1, color_of(local, outcome), outcome, reset, reason[0] ? ": " : "",
-			reason);
+		fprintf(out, "%-*s > %s%s%s%s%s\n", (int)local->name_width, stage + 1, color_of(local, outcome), outcome, reset,
+			reason[0] ? ": " : "", reason);
 	else if (strcmp(kind, "stage.retried") == 0)
 		fprintf(out, "%-*s > %s: %s; trying again\n", (int)local->name_width, stage + 1, outcome, reason);
 }
@@ -147,8 +147,8 @@ static void on_events(void *arg, int64_t newest)
 	if (local->request->quiet || !local->run_id)
 		return;
 	measure_names(local);
-	if (db_query(local->core->db, &q, NULL, "SELECT id, kind, subject, data FROM event WHERE id > ? AND run_id >= ? ORDER BY id", "ii", local->last_event,
-		     local->run_id) < 0)
+	if (db_query(local->core->db, &q, NULL, "SELECT id, kind, subject, data FROM event WHERE id > ? AND run_id >= ? ORDER BY id", "ii",
+		     local->last_event, local->run_id) < 0)
 		return;
 	while (db_step(q, NULL) > 0) {
 		cleanup_json json_t *data = NULL;
@@ -187,12 +187,12 @@ static json_t *stages_json(struct local *local)
 	json_t *stages = json_array();
 	cleanup_stmt struct db_stmt *q = NULL;
 	if (db_query(local->core->db, &q, NULL,
-		     "SELECT name, kind, outcome, reason, coalesce(finished_ms - started_ms, 0) FROM stage WHERE run_id >= ? ORDER BY run_id, idx", "i",
-		     local->run_id) < 0)
+		     "SELECT name, kind, outcome, reason, coalesce(finished_ms - started_ms, 0) FROM stage WHERE run_id >= ? ORDER BY run_id, idx",
+		     "i", local->run_id) < 0)
 		return stages;
 	while (db_step(q, NULL) > 0)
-		json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", db_text(q, 0), "kind", db_text(q, 1), "outcome", db_text(q, 2),
-							"reason", db_text(q, 3), "ms", (json_int_t)db_int(q, 4)));
+		json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", db_text(q, 0), "kind", db_text(q, 1), "outcome",
+							db_text(q, 2), "reason", db_text(q, 3), "ms", (json_int_t)db_int(q, 4)));
 	return stages;
 }
 
@@ -216,8 +216,8 @@ static void print_summary(const struct local *local, const json_t *stages, enum 
 		const char *word = json_string_or(stage, "outcome", "");
 		if (json_int_or(stage, "ms", 0) > 0)
 			clock_span((uint64_t)json_int_or(stage, "ms", 0), span);
-		fprintf(out, "%-*s  %s%-11s%s %8s  %s\n", (int)local->name_width, json_string_or(stage, "name", ""), color_of(local, word), word, reset, span,
-			json_string_or(stage, "reason", ""));
+		fprintf(out, "%-*s  %s%-11s%s %8s  %s\n", (int)local->name_width, json_string_or(stage, "name", ""), color_of(local, word), word,
+			reset, span, json_string_or(stage, "reason", ""));
 	}
 	fprintf(out, "%s%s%s%s%s\n", color_of(local, outcome_name(outcome)), outcome_name(outcome), reset, reason[0] ? ": " : "", reason);
 	fflush(out);
@@ -254,7 +254,8 @@ static int report(struct local *local, struct local_result *ret, struct error **
 	*ret = (struct local_result){
 		.outcome = outcome,
 		.bad_pipeline = bad,
-		.json = json_pack("{s:I, s:s, s:s, s:o}", "run", (json_int_t)run_id, "outcome", outcome_name(outcome), "reason", reason, "stages", stages),
+		.json = json_pack("{s:I, s:s, s:s, s:o}", "run", (json_int_t)run_id, "outcome", outcome_name(outcome), "reason", reason, "stages",
+				  stages),
 	};
 	return 0;
 }
@@ -297,12 +298,15 @@ static int create(struct local *local, const char *dir, struct error **err)
 {
 	const struct local_request *request = local->request;
 	const char *kind = request->event ? request->event : json_object_size(request->inputs) > 0 ? "manual" : "push";
-	cleanup_json json_t *facts = json_pack("{s:s, s:s, s:b, s:b, s:o}", "kind", kind, "branch", request->branch ? request->branch : "", "trusted", true,
-					       "asked", request->event == NULL, "inputs",
-					       request->inputs ? json_deep_copy(request->inputs) : json_object());
+	cleanup_json json_t *facts =
+		json_pack("{s:s, s:s, s:b, s:b, s:o}", "kind", kind, "branch", request->branch ? request->branch : "", "trusted", true, "asked",
+			  request->event == NULL, "inputs", request->inputs ? json_deep_copy(request->inputs) : json_object());
 	const char *slash = strrchr(dir, '/');
-	const struct run_request run = {
-		.repository = slash && slash[1] ? slash + 1 : "local", .facts = facts, .source_dir = dir, .only_stage = request->stage, .actor = "you"};
+	const struct run_request run = {.repository = slash && slash[1] ? slash + 1 : "local",
+					.facts = facts,
+					.source_dir = dir,
+					.only_stage = request->stage,
+					.actor = "you"};
 	core_event_begin(local->core);
 	int created = cancel_leftovers(local->core, err);
 	if (created == 0)

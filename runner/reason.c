@@ -143,7 +143,8 @@ static char *of_metrics(const json_t *metrics)
 static char *of_good(const char *kind, const json_t *result)
 {
 	if (strcmp(kind, "validate") == 0)
-		return xasprintf("%lld rows, %zu checks passed", (long long)json_int_or(result, "rows", 0), json_array_size(json_object_get(result, "checks")));
+		return xasprintf("%lld rows, %zu checks passed", (long long)json_int_or(result, "rows", 0),
+				 json_array_size(json_object_get(result, "checks")));
 	if (strcmp(kind, "gate") == 0)
 		return xasprintf("%zu rules passed", json_array_size(json_object_get(result, "rows")));
 	if (strcmp(kind, "score") == 0)

@@ -8,18 +8,19 @@
 #define RUNS_AT_ONCE 200
 
 /* Releases that traffic may still go to. */
-#define HELD_RELEASES                                                                                        \
-	"SELECT live_release FROM target WHERE live_release IS NOT NULL UNION "                              \
-	"SELECT previous_release FROM target WHERE previous_release IS NOT NULL UNION "                      \
-	"SELECT candidate FROM rollout WHERE finished_ms IS NULL UNION "                                     \
+#define HELD_RELEASES                                                                                                                                \
+	"SELECT live_release FROM target WHERE live_release IS NOT NULL UNION "                                                                      \
+	"SELECT previous_release FROM target WHERE previous_release IS NOT NULL UNION "                                                              \
+	"SELECT candidate FROM rollout WHERE finished_ms IS NULL UNION "                                                                             \
 	"SELECT stable FROM rollout WHERE finished_ms IS NULL AND stable IS NOT NULL"
 
 /* A run keeps its rows as long as a release of it is held, or an unfinished run repeats it. */
-#define OLD_RUNS                                                                                             \
-	"SELECT id FROM run WHERE state = 'finished' AND finished_ms < ? AND id NOT IN "                     \
+#define OLD_RUNS                                                                                                                                     \
+	"SELECT id FROM run WHERE state = 'finished' AND finished_ms < ? AND id NOT IN "                                                             \
 	"(SELECT run_id FROM release WHERE id IN (" HELD_RELEASES ")) ORDER BY id LIMIT ?"
 
-static int each_run(struct engine *engine, const char *sql, int64_t before_ms, int (*fn)(struct engine *, int64_t, struct error **), struct error **err)
+static int each_run(struct engine *engine, const char *sql, int64_t before_ms, int (*fn)(struct engine *, int64_t, struct error **),
+		    struct error **err)
 {
 	cleanup_stmt struct db_stmt *q = NULL;
 	cleanup_free int64_t *ids = NULL;

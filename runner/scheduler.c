@@ -30,8 +30,7 @@ static bool wants_status(const struct stage *stage, const char *status)
 
 static void act(struct pass *pass, enum sched_verb verb, size_t stage, enum outcome outcome, const char *reason)
 {
-	pass->decision->actions[pass->decision->n++] =
-		(struct sched_action){.verb = verb, .stage = stage, .outcome = outcome, .reason = reason};
+	pass->decision->actions[pass->decision->n++] = (struct sched_action){.verb = verb, .stage = stage, .outcome = outcome, .reason = reason};
 }
 
 static void skip(struct pass *pass, size_t stage, enum outcome outcome, const char *reason)

@@ -57,7 +57,7 @@ struct sched_run {
 	int64_t id;
 	const char *repository, *group; /* group NULL: in none */
 	unsigned limit;
-	bool latest;                    /* queue: latest; else first in, first out */
+	bool latest; /* queue: latest; else first in, first out */
 	bool running;
 };
 enum sched_admission { ADMIT_RUNNING, ADMIT_GO, ADMIT_WAIT, ADMIT_SUPERSEDED };

@@ -46,9 +46,10 @@ static int add_input(json_t *inputs, const char *text)
 static int parse(int argc, char **argv, struct arguments *ret)
 {
 	static const struct option options[] = {
-		{"stage", required_argument, NULL, 's'}, {"event", required_argument, NULL, 'e'}, {"branch", required_argument, NULL, 'b'},
-		{"input", required_argument, NULL, 'i'}, {"state", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+		{"stage", required_argument, NULL, 's'},  {"event", required_argument, NULL, 'e'},
+		{"branch", required_argument, NULL, 'b'}, {"input", required_argument, NULL, 'i'},
+		{"state", required_argument, NULL, 'd'},  {"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	optind = 0;
 	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -109,7 +110,8 @@ int cli_run(int argc, char **argv)
 	struct arguments arguments = {.inputs = json_object()};
 	int status = 0;
 	if (parse(argc, argv, &arguments) < 0) {
-		fputs("usage: penstock run [--stage STAGE] [--event EVENT] [--branch BRANCH] [--input NAME=VALUE]... [--state DIR] [--json] [DIR]\n", stderr);
+		fputs("usage: penstock run [--stage STAGE] [--event EVENT] [--branch BRANCH] [--input NAME=VALUE]... [--state DIR] [--json] [DIR]\n",
+		      stderr);
 		status = 2;
 	} else if (arguments.help) {
 		fputs(help, stdout);

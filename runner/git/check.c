@@ -5,6 +5,30 @@
 #include <stdarg.h>
 #include <string.h>
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define CHECKS_LEAKS
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(CHECKS_LEAKS)
+#include <sanitizer/lsan_interface.h>
+void git_leaks_begin(void)
+{
+	__lsan_disable();
+}
+void git_leaks_end(void)
+{
+	__lsan_enable();
+}
+#else
+void git_leaks_begin(void)
+{
+}
+void git_leaks_end(void)
+{
+}
+#endif
+
 static bool has_control_bytes(const char *text)
 {
 	for (const char *p = text; *p; p++)

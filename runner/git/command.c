@@ -14,24 +14,44 @@ struct options {
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{"url", required_argument, NULL, 'u'},	   {"mirror", required_argument, NULL, 'm'}, {"commit", required_argument, NULL, 'c'},
-		{"ref", required_argument, NULL, 'r'},	   {"before", required_argument, NULL, 'b'}, {"to", required_argument, NULL, 't'},
-		{"from", required_argument, NULL, 'f'},	   {"include", required_argument, NULL, 'i'}, {"exclude", required_argument, NULL, 'x'},
-		{NULL, 0, NULL, 0},
+		{"url", required_argument, NULL, 'u'},     {"mirror", required_argument, NULL, 'm'},
+		{"commit", required_argument, NULL, 'c'},  {"ref", required_argument, NULL, 'r'},
+		{"before", required_argument, NULL, 'b'},  {"to", required_argument, NULL, 't'},
+		{"from", required_argument, NULL, 'f'},    {"include", required_argument, NULL, 'i'},
+		{"exclude", required_argument, NULL, 'x'}, {NULL, 0, NULL, 0},
 	};
 	optind = 1;
 	for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
 		switch (c) {
-		case 'u': o->url = optarg; break;
-		case 'm': o->mirror = optarg; break;
-		case 'c': o->commit = optarg; break;
-		case 'r': o->ref = optarg; break;
-		case 'b': o->before = optarg; break;
-		case 't': o->to = optarg; break;
-		case 'f': o->from = optarg; break;
-		case 'i': strlist_add(&o->include, optarg); break;
-		case 'x': strlist_add(&o->exclude, optarg); break;
-		default: return -1; /* getopt_long has told it */
+		case 'u':
+			o->url = optarg;
+			break;
+		case 'm':
+			o->mirror = optarg;
+			break;
+		case 'c':
+			o->commit = optarg;
+			break;
+		case 'r':
+			o->ref = optarg;
+			break;
+		case 'b':
+			o->before = optarg;
+			break;
+		case 't':
+			o->to = optarg;
+			break;
+		case 'f':
+			o->from = optarg;
+			break;
+		case 'i':
+			strlist_add(&o->include, optarg);
+			break;
+		case 'x':
+			strlist_add(&o->exclude, optarg);
+			break;
+		default:
+			return -1; /* getopt_long has told it */
 		}
 	}
 	return optind == argc ? 0 : -1;

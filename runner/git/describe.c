@@ -30,7 +30,8 @@ json_t *commit_json(const git_commit *commit)
 	const git_signature *author = git_commit_author(commit);
 	cleanup_free char *who = xasprintf("%s <%s>", author && author->name ? author->name : "", author && author->email ? author->email : "");
 	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:n, s:n, s:[]}", "commit", sha, "author", text_json(who, 1024), "message",
-			 text_json(git_commit_message(commit), MESSAGE_MAX_BYTES), "time", time, "timestamp", (json_int_t)git_commit_time(commit), "before", "changed", "pipelines");
+			 text_json(git_commit_message(commit), MESSAGE_MAX_BYTES), "time", time, "timestamp", (json_int_t)git_commit_time(commit),
+			 "before", "changed", "pipelines");
 }
 
 bool is_pipeline_file(const char *name)

@@ -56,7 +56,10 @@ static int tell_vanished(const char *url, struct error **err)
 static int fetch_refs(git_repository *repo, const char *url, char **refspecs, size_t n, struct error **err)
 {
 	CLEANUP(git_remote_free) git_remote *remote = NULL;
-	if (git_remote_create_anonymous(&remote, repo, url) < 0)
+	git_leaks_begin();
+	int made = git_remote_create_anonymous(&remote, repo, url);
+	git_leaks_end();
+	if (made < 0)
 		return git_fail(err, ERROR_INVALID, "%s", url);
 	bool too_large = false;
 	git_fetch_options options;
@@ -68,7 +71,10 @@ static int fetch_refs(git_repository *repo, const char *url, char **refspecs, si
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.update_fetchhead = 0;
 	git_strarray specs = {.strings = refspecs, .count = n};
-	if (git_remote_fetch(remote, &specs, &options, NULL) == 0)
+	git_leaks_begin();
+	int fetched = git_remote_fetch(remote, &specs, &options, NULL);
+	git_leaks_end();
+	if (fetched == 0)
 		return 0;
 	if (too_large)
 		return error_set(err, ERROR_TOO_LARGE, 0, "fetch %s: more than 8 GiB; the fetch was given up", url);

@@ -21,13 +21,13 @@ int git_sync_command(int argc, char **argv);
 
 /* Refuses what could be read as an option, a range, another kind of transport, or control bytes. */
 int git_check_url(const char *url, struct error **err) must_check;
-int git_check_ref(const char *ref, struct error **err) must_check;      /* "refs/heads/main", "main", "HEAD" */
+int git_check_ref(const char *ref, struct error **err) must_check;       /* "refs/heads/main", "main", "HEAD" */
 int git_check_commit(const char *commit, struct error **err) must_check; /* 40 lower-case hex digits */
 
 struct checkout {
 	const char *mirror, *commit, *to;
-	struct globs include;             /* n == 0: all files */
-	const char *const *exclude;       /* NULL-terminated paths ("model/", "out/x.csv") that something else will put there, or NULL */
+	struct globs include;       /* n == 0: all files */
+	const char *const *exclude; /* NULL-terminated paths ("model/", "out/x.csv") that something else will put there, or NULL */
 };
 /* Files as in the commit, executable bit included. Symbolic links are made as links only if they stay inside the tree; others are
  * refused. Submodules are left out, with a note on standard error. An LFS pointer is an error that names the file. */
@@ -35,7 +35,8 @@ int git_checkout(const struct checkout *checkout, struct error **err) must_check
 /* Copies the files of a plain folder by the same rules (`from` in place of a mirror). */
 int git_copy_tree(const char *from, const struct checkout *checkout, struct error **err) must_check;
 
-int git_fetch(const char *url, const char *mirror, const char *commit, const char *ref, const char *before, json_t **ret, struct error **err) must_check;
+int git_fetch(const char *url, const char *mirror, const char *commit, const char *ref, const char *before, json_t **ret,
+	      struct error **err) must_check;
 int git_snapshot(const char *from, const char *to, json_t **ret, struct error **err) must_check;
 
 /* Once a process, before any of the above; undone at exit by the system. */

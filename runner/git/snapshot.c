@@ -12,8 +12,8 @@
 struct snapshot {
 	git_repository *repo; /* NULL: a plain folder */
 	git_index *index;
-	const char *prefix;   /* of the folder inside the working tree, "" or "sub/dir/" */
-	const char *avoid;    /* the copy itself, if it lies inside */
+	const char *prefix; /* of the folder inside the working tree, "" or "sub/dir/" */
+	const char *avoid;  /* the copy itself, if it lies inside */
 	struct tree_writer writer;
 };
 

@@ -81,12 +81,13 @@ static void unknown_keys_are_mistakes(void **state)
 static void everything_is_read(void **state)
 {
 	(void)state;
-	static const char text[] = "listen: 127.0.0.1:0\nsocket: run/p.sock\nstate: st\nlimits: {parallel_stages: 7}\n"
-				   "repositories:\n  fraud: {url: \"https://git.example/acme/fraud.git\", webhook: {provider: github, secret: hook}, forks: approve}\n"
-				   "  open: {url: /srv/x.git}\n"
-				   "targets:\n  prod: {" PROCESS ", allow: {branches: [main, \"release/*\"], approvals: 0}}\n"
-				   "  free: {" PROCESS "}\n"
-				   "retention: {runs: 2d, logs: 1h, images: {keep: 3}}\n";
+	static const char text[] =
+		"listen: 127.0.0.1:0\nsocket: run/p.sock\nstate: st\nlimits: {parallel_stages: 7}\n"
+		"repositories:\n  fraud: {url: \"https://git.example/acme/fraud.git\", webhook: {provider: github, secret: hook}, forks: approve}\n"
+		"  open: {url: /srv/x.git}\n"
+		"targets:\n  prod: {" PROCESS ", allow: {branches: [main, \"release/*\"], approvals: 0}}\n"
+		"  free: {" PROCESS "}\n"
+		"retention: {runs: 2d, logs: 1h, images: {keep: 3}}\n";
 	cleanup_diags struct diag_list *diags = diag_list_new();
 	struct config *config = config_parse("/etc/penstock/penstock.yml", text, sizeof(text) - 1, diags);
 	if (!config)

@@ -208,8 +208,8 @@ static void two_daemons_cannot_share_a_state(void **state)
 	struct core *second = NULL;
 	cleanup_error struct error *err = NULL;
 	assert_int_equal(core_open(desk.config, &second, &err), -1);
-	cleanup_free char *expected = xasprintf("state %s/state: another penstock already works in %s/state: stop it, or use another state folder", fixture->dir,
-						fixture->dir);
+	cleanup_free char *expected = xasprintf("state %s/state: another penstock already works in %s/state: stop it, or use another state folder",
+						fixture->dir, fixture->dir);
 	assert_error(err, ERROR_CONFLICT, expected);
 	desk_close(&desk);
 }

@@ -119,8 +119,9 @@ static void a_newer_database_is_refused(void **state)
 static void a_file_that_is_no_database_is_told(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *path = fixture_write(fixture, "t.db", "this is a text file, and it is long enough to be looked at as a header of a database file, "
-							 "which has one hundred bytes at least");
+	cleanup_free char *path = fixture_write(fixture, "t.db",
+						"this is a text file, and it is long enough to be looked at as a header of a database file, "
+						"which has one hundred bytes at least");
 	cleanup_error struct error *err = NULL;
 	struct db *db = NULL;
 	assert_int_equal(db_open(path, &db, &err), -1);

@@ -17,7 +17,7 @@
 
 struct house {
 	const struct fixture *fixture;
-	char *repo;           /* the repository that pushes come from */
+	char *repo; /* the repository that pushes come from */
 	struct config *config;
 	struct core *core;
 	struct engine *engine;
@@ -26,8 +26,17 @@ struct house {
 static inline void git_in(const char *dir, const char *const *args)
 {
 	cleanup_strlist struct strlist argv = {0};
-	static const char *const head[] = {"git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgsign=false", "-c",
-					   "protocol.file.allow=always", "-c", "init.defaultBranch=main"};
+	static const char *const head[] = {"git",
+					   "-c",
+					   "user.name=Ann",
+					   "-c",
+					   "user.email=ann@example.org",
+					   "-c",
+					   "commit.gpgsign=false",
+					   "-c",
+					   "protocol.file.allow=always",
+					   "-c",
+					   "init.defaultBranch=main"};
 	for (size_t i = 0; i < ARRAY_SIZE(head); i++)
 		strlist_add(&argv, head[i]);
 	for (; *args; args++)
@@ -187,13 +196,14 @@ static inline void check_text(char *got /* taken */, const char *expected, const
 }
 
 /* "success: reason" or "success". */
-#define assert_run(house, run, expected) \
-	check_text(house_ask(house, "SELECT outcome || CASE reason WHEN '' THEN '' ELSE ': ' || reason END FROM run WHERE id = ?", run), expected, __FILE__, __LINE__)
+#define assert_run(house, run, expected)                                                                                                             \
+	check_text(house_ask(house, "SELECT outcome || CASE reason WHEN '' THEN '' ELSE ': ' || reason END FROM run WHERE id = ?", run), expected,   \
+		   __FILE__, __LINE__)
 /* All stages in order: "a success; b failed: exit status 1". */
-#define assert_stages(house, run, expected)                                                                                                     \
-	check_text(house_ask(house,                                                                                                             \
-			     "SELECT group_concat(name || ' ' || outcome || CASE reason WHEN '' THEN '' ELSE ': ' || reason END, '; ') FROM "   \
-			     "(SELECT * FROM stage WHERE run_id = ? ORDER BY idx)",                                                             \
-			     run),                                                                                                              \
+#define assert_stages(house, run, expected)                                                                                                          \
+	check_text(house_ask(house,                                                                                                                  \
+			     "SELECT group_concat(name || ' ' || outcome || CASE reason WHEN '' THEN '' ELSE ': ' || reason END, '; ') FROM "        \
+			     "(SELECT * FROM stage WHERE run_id = ? ORDER BY idx)",                                                                  \
+			     run),                                                                                                                   \
 		   expected, __FILE__, __LINE__)
 #endif

@@ -19,11 +19,12 @@ static void a_stage_sees_the_outputs_of_all_it_needs(void **state)
 	struct house house;
 	house_begin(&house, state, "");
 	house_write(&house, "src/a.txt", "of the commit");
-	int64_t run = push_pipeline(&house, "stages:\n"
-					    "  make:  {run: 'mkdir -p model; echo 42 > model/w', outputs: [model/]}\n"
-					    "  mid:   {needs: [make], run: 'test -f model/w'}\n"
-					    "  use:   {needs: [mid], run: 'test \"$(cat model/w)\" = 42; test -f src/a.txt; test -z \"$(ls model | grep x)\"'}\n"
-					    "  apart: {run: 'test ! -e model; echo $CI_COMMIT_BRANCH $CI_PIPELINE_EVENT'}\n");
+	int64_t run = push_pipeline(
+		&house, "stages:\n"
+			"  make:  {run: 'mkdir -p model; echo 42 > model/w', outputs: [model/]}\n"
+			"  mid:   {needs: [make], run: 'test -f model/w'}\n"
+			"  use:   {needs: [mid], run: 'test \"$(cat model/w)\" = 42; test -f src/a.txt; test -z \"$(ls model | grep x)\"'}\n"
+			"  apart: {run: 'test ! -e model; echo $CI_COMMIT_BRANCH $CI_PIPELINE_EVENT'}\n");
 	assert_stages(&house, run, "make success; mid success; use success; apart success");
 	assert_run(&house, run, "success");
 	check_text(house_ask(&house, "SELECT count(*) FROM stage WHERE run_id = ? AND outputs LIKE 'sha256:%'", run), "1", __FILE__, __LINE__);
@@ -60,13 +61,17 @@ static void retries_have_a_budget_and_a_fresh_workspace(void **state)
 {
 	struct house house;
 	house_begin(&house, state, "");
-	int64_t run = push_pipeline(&house, "stages:\n"
-					    "  a:\n"
-					    "    run: 'test ! -e left; touch left; n=$(cat ckpt/n || echo 0); echo $((n+1)) > ckpt/n; test $n = 2 || exit 75'\n"
-					    "    checkpoint: ckpt/\n"
-					    "    retry: {limit: 2, on: ['exit:75']}\n");
+	int64_t run = push_pipeline(
+		&house, "stages:\n"
+			"  a:\n"
+			"    run: 'test ! -e left; touch left; n=$(cat ckpt/n || echo 0); echo $((n+1)) > ckpt/n; test $n = 2 || exit 75'\n"
+			"    checkpoint: ckpt/\n"
+			"    retry: {limit: 2, on: ['exit:75']}\n");
 	assert_stages(&house, run, "a success");
-	check_text(house_ask(&house, "SELECT count(*) || ' ' || max(user_failures) || ' ' || max(infra_failures) FROM attempt JOIN stage ON stage.id = stage_id WHERE run_id = ?", run),
+	check_text(house_ask(&house,
+			     "SELECT count(*) || ' ' || max(user_failures) || ' ' || max(infra_failures) FROM attempt JOIN stage ON stage.id = "
+			     "stage_id WHERE run_id = ?",
+			     run),
 		   "3 2 0", __FILE__, __LINE__);
 	run = push_pipeline(&house, "stages:\n  a: {run: 'exit 74', retry: {limit: 2, on: ['exit:75']}}\n");
 	assert_stages(&house, run, "a failed: exit status 74");
@@ -78,8 +83,8 @@ static void a_missing_output_fails_the_stage(void **state)
 	struct house house;
 	house_begin(&house, state, "");
 	int64_t run = push_pipeline(&house, "stages:\n  a: {run: 'true', outputs: [model/]}\n");
-	check_text(house_ask(&house, "SELECT outcome || ': ' || (reason LIKE '%output \"model/\"%') FROM stage WHERE run_id = ?", run), "failed: 1", __FILE__,
-		   __LINE__);
+	check_text(house_ask(&house, "SELECT outcome || ': ' || (reason LIKE '%output \"model/\"%') FROM stage WHERE run_id = ?", run), "failed: 1",
+		   __FILE__, __LINE__);
 	house_end(&house);
 }
 
@@ -199,7 +204,8 @@ static void a_repository_that_vanished_is_infra(void **state)
 	int64_t run = house_push(&house);
 	assert_int_equal(rename(house.repo, aside), 0);
 	house_settle(&house);
-	cleanup_free char *expected = xasprintf("infra: the repository %s is gone: put it back, or correct its url in penstock.yml, then retry the run", house.repo);
+	cleanup_free char *expected =
+		xasprintf("infra: the repository %s is gone: put it back, or correct its url in penstock.yml, then retry the run", house.repo);
 	assert_run(&house, run, expected);
 
 	assert_int_equal(rename(aside, house.repo), 0);
@@ -227,8 +233,8 @@ static void a_cancelled_run_stops_what_runs_and_starts_no_more(void **state)
 	core_event_end(house.core, true);
 	house_settle(&house);
 	check_text(house_ask(&house, "SELECT outcome FROM run WHERE id = ?", run), "cancelled", __FILE__, __LINE__);
-	check_text(house_ask(&house, "SELECT group_concat(name || ' ' || outcome, '; ') FROM stage WHERE run_id = ?", run), "a cancelled; b cancelled", __FILE__,
-		   __LINE__);
+	check_text(house_ask(&house, "SELECT group_concat(name || ' ' || outcome, '; ') FROM stage WHERE run_id = ?", run),
+		   "a cancelled; b cancelled", __FILE__, __LINE__);
 	core_event_begin(house.core);
 	assert_int_equal(engine_cancel_run(house.engine, run, "ann", &err), -1);
 	core_event_end(house.core, false);
@@ -241,15 +247,17 @@ static void a_daemon_that_comes_back_attaches(void **state)
 	struct house house;
 	house_begin(&house, state, "");
 	cleanup_free char *gate = path_join(house.fixture->dir, "gate");
-	house_write(&house, ".penstock.yml", "stages:\n"
-					     "  a: {run: 'echo once >> ckpt/n; while ! test -e ckpt/go; do sleep 0.05; done', checkpoint: ckpt/, outputs: [a.yml]}\n"
-					     "  b: {needs: [a], run: 'true'}\n");
+	house_write(&house, ".penstock.yml",
+		    "stages:\n"
+		    "  a: {run: 'echo once >> ckpt/n; while ! test -e ckpt/go; do sleep 0.05; done', checkpoint: ckpt/, outputs: [a.yml]}\n"
+		    "  b: {needs: [a], run: 'true'}\n");
 	house_write(&house, "a.yml", "x");
 	house_commit(&house, "x");
 	int64_t run = house_push(&house);
 	house_wait(&house, "SELECT 'x' FROM attempt JOIN stage ON stage.id = stage_id WHERE run_id = ? AND attempt.state = 'running'", run);
 	house_shut(&house);
-	cleanup_free char *go = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/go"), *n = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/n");
+	cleanup_free char *go = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/go"),
+			  *n = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/n");
 	cleanup_error struct error *err = NULL;
 	assert_ok(file_write_atomic(go, "", 0, 0644, &err), err);
 	house_open(&house);
@@ -301,10 +309,11 @@ static void killed_at_any_moment_nothing_runs_twice_and_all_runs_once(void **sta
 {
 	struct house house;
 	house_begin(&house, state, "");
-	house_write(&house, ".penstock.yml", "stages:\n"
-					     "  a: {run: 'echo x >> ckpt/n; sleep 0.1; echo 1 > a.txt', checkpoint: ckpt/, outputs: [a.txt]}\n"
-					     "  b: {run: 'echo x >> ckpt/n; sleep 0.05', checkpoint: ckpt/}\n"
-					     "  c: {needs: [a, b], run: 'echo x >> ckpt/n; cat a.txt', checkpoint: ckpt/}\n");
+	house_write(&house, ".penstock.yml",
+		    "stages:\n"
+		    "  a: {run: 'echo x >> ckpt/n; sleep 0.1; echo 1 > a.txt', checkpoint: ckpt/, outputs: [a.txt]}\n"
+		    "  b: {run: 'echo x >> ckpt/n; sleep 0.05', checkpoint: ckpt/}\n"
+		    "  c: {needs: [a, b], run: 'echo x >> ckpt/n; cat a.txt', checkpoint: ckpt/}\n");
 	house_commit(&house, "x");
 	for (unsigned round = 0; round < 6; round++) {
 		int64_t run = house_push(&house);
@@ -317,7 +326,8 @@ static void killed_at_any_moment_nothing_runs_twice_and_all_runs_once(void **sta
 		house_settle(&house);
 		assert_stages(&house, run, "a success; b success; c success");
 		for (int stage = 0; stage < 3; stage++) {
-			cleanup_free char *file = xasprintf("%s/state/runs/%lld/checkpoints/%d/n", house.fixture->dir, (long long)run, stage), *text = NULL;
+			cleanup_free char *file = xasprintf("%s/state/runs/%lld/checkpoints/%d/n", house.fixture->dir, (long long)run, stage),
+					  *text = NULL;
 			cleanup_error struct error *err = NULL;
 			assert_ok(file_read(file, 100, &text, NULL, &err), err);
 			assert_string_equal(text, "x\n");
@@ -330,8 +340,13 @@ static void killed_at_any_moment_nothing_runs_twice_and_all_runs_once(void **sta
 static void kill_leader(const char *attempt)
 {
 	cleanup_free char *lock = path_join(attempt, "lock");
-	const char *argv[] = {"/bin/sh", "-c", "for p in /proc/[0-9]*; do test \"$(readlink $p/exe)\" = \"$1\" || continue; for f in $p/fd/*; do "
-					       "if test \"$(readlink $f)\" = \"$0\"; then kill -9 ${p#/proc/}; fi; done; done; true", lock, LEADER_PATH, NULL};
+	const char *argv[] = {"/bin/sh",
+			      "-c",
+			      "for p in /proc/[0-9]*; do test \"$(readlink $p/exe)\" = \"$1\" || continue; for f in $p/fd/*; do "
+			      "if test \"$(readlink $f)\" = \"$0\"; then kill -9 ${p#/proc/}; fi; done; done; true",
+			      lock,
+			      LEADER_PATH,
+			      NULL};
 	cleanup_error struct error *err = NULL;
 	struct child_result result;
 	assert_ok(child_run(&(struct child_spec){.argv = argv}, &result, &err), err);
@@ -346,7 +361,8 @@ static void a_lost_leader_costs_an_infrastructure_retry(void **state)
 	house_commit(&house, "x");
 	int64_t run = house_push(&house);
 	house_wait(&house, "SELECT 'x' FROM attempt JOIN stage ON stage.id = stage_id WHERE run_id = ? AND attempt.state = 'running'", run);
-	cleanup_free char *dir = path_join(house.fixture->dir, "state/runs/1/attempts/0-1"), *mark = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/x");
+	cleanup_free char *dir = path_join(house.fixture->dir, "state/runs/1/attempts/0-1"),
+			  *mark = path_join(house.fixture->dir, "state/runs/1/checkpoints/0/x");
 	while (!path_exists(mark))
 		usleep(1000);
 	kill_leader(dir);
@@ -372,7 +388,8 @@ static void a_retry_from_a_stage_reuses_what_came_before(void **state)
 	core_event_end(house.core, true);
 	house_settle(&house);
 	assert_stages(&house, again, "a success: reused from run 1; b success; c failed: exit status 1; d success: reused from run 1");
-	check_text(house_ask(&house, "SELECT count(DISTINCT outputs) FROM stage WHERE name IN ('a', 'b') AND run_id <= ?", again), "2", __FILE__, __LINE__);
+	check_text(house_ask(&house, "SELECT count(DISTINCT outputs) FROM stage WHERE name IN ('a', 'b') AND run_id <= ?", again), "2", __FILE__,
+		   __LINE__);
 	core_event_begin(house.core);
 	assert_int_equal(engine_retry_run(house.engine, run, "x", "ann", &again, &err), -1);
 	core_event_end(house.core, false);
@@ -410,7 +427,9 @@ static void rows_that_make_no_sense_end_their_run_alone(void **state)
 	struct house house;
 	house_begin(&house, state, "");
 	cleanup_error struct error *err = NULL;
-	assert_ok(db_run(house.core->db, &err, "INSERT INTO run (repository, facts, state, pipeline, created_ms) VALUES ('demo', '{', 'running', 'x', 0)", ""), err);
+	assert_ok(db_run(house.core->db, &err,
+			 "INSERT INTO run (repository, facts, state, pipeline, created_ms) VALUES ('demo', '{', 'running', 'x', 0)", ""),
+		  err);
 	house_shut(&house);
 	house_open(&house);
 	int64_t run = push_pipeline(&house, "stages: {a: {run: 'true'}}\n");
@@ -433,18 +452,18 @@ static void write_predictions(struct house *house, unsigned right)
 	buf_done(&b);
 }
 
-#define STORY                                                                                                                       \
-	"stages:\n"                                                                                                                 \
-	"  train: {run: 'mkdir out; cp pred.csv out/p.csv; echo model > out/model', outputs: [out/]}\n"                             \
-	"  score: {needs: [train], score: {predictions: out/p.csv, task: binary, label: y, prediction: p, metrics: [accuracy]}}\n"  \
-	"  gate:\n"                                                                                                                 \
-	"    needs: [score]\n"                                                                                                      \
-	"    gate:\n"                                                                                                               \
-	"      - accuracy >= 0.6\n"                                                                                                 \
-	"      - {metric: accuracy, no_worse_than: production, margin: 0.05}\n"                                                     \
-	"  image:\n"                                                                                                                \
-	"    needs: [gate]\n"                                                                                                       \
-	"    build: {image: registry.local/m, base: none, layers: [{from: out/, to: /app/}], entrypoint: [/app/model], port: 8080}\n" \
+#define STORY                                                                                                                                        \
+	"stages:\n"                                                                                                                                  \
+	"  train: {run: 'mkdir out; cp pred.csv out/p.csv; echo model > out/model', outputs: [out/]}\n"                                              \
+	"  score: {needs: [train], score: {predictions: out/p.csv, task: binary, label: y, prediction: p, metrics: [accuracy]}}\n"                   \
+	"  gate:\n"                                                                                                                                  \
+	"    needs: [score]\n"                                                                                                                       \
+	"    gate:\n"                                                                                                                                \
+	"      - accuracy >= 0.6\n"                                                                                                                  \
+	"      - {metric: accuracy, no_worse_than: production, margin: 0.05}\n"                                                                      \
+	"  image:\n"                                                                                                                                 \
+	"    needs: [gate]\n"                                                                                                                        \
+	"    build: {image: registry.local/m, base: none, layers: [{from: out/, to: /app/}], entrypoint: [/app/model], port: 8080}\n"                \
 	"  go: {needs: [image], deploy: {target: prod, image: image}}\n"
 
 /* What the program in PATH cannot do yet is left out, so that this file needs no order of building. */
@@ -470,18 +489,22 @@ static void a_model_goes_through_its_gates_to_a_release_and_is_measured_by_what_
 	int64_t run = push_pipeline(&house, STORY);
 	check_text(house_ask(&house, "SELECT group_concat(name || ' ' || outcome, '; ') FROM stage WHERE run_id = ?", run),
 		   "train success; score success; gate success; image success; go failed", __FILE__, __LINE__);
-	check_text(house_ask(&house, "SELECT reason FROM run WHERE id = ?", run), "go: target \"prod\" does not allow branch \"main\" (allow, in penstock.yml)",
-		   __FILE__, __LINE__);
-	check_text(house_ask(&house, "SELECT repository || ' ' || port || ' ' || (image LIKE 'sha256:%') || (version LIKE '%-1') FROM release WHERE run_id = ?", run),
-		   "demo 8080 11", __FILE__, __LINE__);
+	check_text(house_ask(&house, "SELECT reason FROM run WHERE id = ?", run),
+		   "go: target \"prod\" does not allow branch \"main\" (allow, in penstock.yml)", __FILE__, __LINE__);
+	check_text(
+		house_ask(&house,
+			  "SELECT repository || ' ' || port || ' ' || (image LIKE 'sha256:%') || (version LIKE '%-1') FROM release WHERE run_id = ?",
+			  run),
+		"demo 8080 11", __FILE__, __LINE__);
 
 	/* That release is live: a model that is worse is measured against it, and rejected with numbers. */
 	assert_ok(db_run(house.core->db, &err, "INSERT INTO target (name, live_release) SELECT 'prod', id FROM release", ""), err);
 	write_predictions(&house, 7);
 	run = push_pipeline(&house, STORY);
-	check_text(house_ask(&house, "SELECT outcome || (reason LIKE 'gate: %accuracy%') FROM run WHERE id = ?", run), "rejected1", __FILE__, __LINE__);
-	check_text(house_ask(&house, "SELECT json_array_length(result, '$.paired') > 0 FROM stage WHERE name = 'score' AND run_id = ?", run), "1", __FILE__,
+	check_text(house_ask(&house, "SELECT outcome || (reason LIKE 'gate: %accuracy%') FROM run WHERE id = ?", run), "rejected1", __FILE__,
 		   __LINE__);
+	check_text(house_ask(&house, "SELECT json_array_length(result, '$.paired') > 0 FROM stage WHERE name = 'score' AND run_id = ?", run), "1",
+		   __FILE__, __LINE__);
 	house_end(&house);
 }
 
@@ -493,12 +516,14 @@ static void old_runs_go_and_live_ones_stay(void **state)
 	house_begin(&house, state, "retention: {runs: 1ms, logs: 1ms}\n");
 	cleanup_error struct error *err = NULL;
 	house_write(&house, "a", "x");
-	int64_t kept = push_pipeline(&house, "stages: {image: {build: {image: registry.local/m, base: none, layers: [{from: a, to: /a}], entrypoint: [/a]}}}\n");
+	int64_t kept = push_pipeline(
+		&house, "stages: {image: {build: {image: registry.local/m, base: none, layers: [{from: a, to: /a}], entrypoint: [/a]}}}\n");
 	int64_t gone = push_pipeline(&house, "stages: {a: {run: 'date +%N > o', outputs: [o]}}\n");
 	assert_run(&house, kept, "success");
 	assert_ok(db_run(house.core->db, &err, "INSERT INTO target (name, live_release) SELECT 'prod', id FROM release", ""), err);
 	assert_ok(db_run(house.core->db, &err, "UPDATE run SET finished_ms = finished_ms - 1000", ""), err);
-	cleanup_free char *outputs = house_ask(&house, "SELECT outputs FROM stage WHERE run_id = ?", gone), *image = house_ask(&house, "SELECT image FROM release WHERE id >= ?", 0);
+	cleanup_free char *outputs = house_ask(&house, "SELECT outputs FROM stage WHERE run_id = ?", gone),
+			  *image = house_ask(&house, "SELECT image FROM release WHERE id >= ?", 0);
 	core_event_begin(house.core);
 	assert_ok(retention_run(house.engine, &err), err);
 	core_event_end(house.core, true);

@@ -46,7 +46,8 @@ static int check_out(struct place *place, struct globs include, const char *cons
 	cleanup_json json_t *json = NULL;
 	assert_ok(fetch(place, "refs/heads/main", NULL, &json, err), err ? *err : NULL);
 	assert_ok(tree_remove(place->to, err), err ? *err : NULL);
-	return git_checkout(&(struct checkout){.mirror = place->mirror, .commit = commit, .to = place->to, .include = include, .exclude = exclude}, err);
+	return git_checkout(&(struct checkout){.mirror = place->mirror, .commit = commit, .to = place->to, .include = include, .exclude = exclude},
+			    err);
 }
 
 static void a_fetch_tells_the_commit_its_changes_and_its_pipelines(void **state)
@@ -146,7 +147,8 @@ static void hostile_names_are_refused_before_git_sees_them(void **state)
 		if (!strstr(error_message(err), refs[i][1]))
 			fail_msg("%s: %s", refs[i][0], error_message(err));
 	}
-	static const char *const urls[] = {"ext::sh -c x", "ssh://h/x", "git://h/x", "relative/path", "-x", "https://me:pw@h/x", "file://host/x", "/a b", "/a\nb"};
+	static const char *const urls[] = {"ext::sh -c x",      "ssh://h/x",     "git://h/x", "relative/path", "-x",
+					   "https://me:pw@h/x", "file://host/x", "/a b",      "/a\nb"};
 	for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
 		cleanup_error struct error *err = NULL;
 		assert_int_equal(git_check_url(urls[i], &err), -1);
@@ -168,7 +170,8 @@ static void a_repository_that_is_gone_says_what_to_do(void **state)
 	place_make(&place, state);
 	cleanup_error struct error *err = NULL;
 	json_t *json = NULL;
-	assert_int_equal(git_fetch("/nonexistent/x.git", place.mirror, "1111111111111111111111111111111111111111", "refs/heads/main", NULL, &json, &err), -1);
+	assert_int_equal(
+		git_fetch("/nonexistent/x.git", place.mirror, "1111111111111111111111111111111111111111", "refs/heads/main", NULL, &json, &err), -1);
 	assert_error(err, ERROR_UNAVAILABLE,
 		     "the repository /nonexistent/x.git is gone: put it back, or correct its url in penstock.yml, then retry the run");
 	place_done(&place);
@@ -182,7 +185,7 @@ static void files_links_and_modes_come_out_as_they_went_in(void **state)
 	house_write(&place.house, "src/run.sh", "#!/bin/sh\n");
 	house_write(&place.house, "data/a.csv", "1,2\n");
 	cleanup_free char *script = path_join(place.house.repo, "src/run.sh"), *good = path_join(place.house.repo, "src/data"),
-			   *bad = path_join(place.house.repo, "passwd"), *climbing = path_join(place.house.repo, "src/up");
+			  *bad = path_join(place.house.repo, "passwd"), *climbing = path_join(place.house.repo, "src/up");
 	assert_int_equal(chmod(script, 0755), 0);
 	assert_int_equal(symlink("../data", good), 0);
 	assert_int_equal(symlink("/etc/passwd", bad), 0);
@@ -190,8 +193,8 @@ static void files_links_and_modes_come_out_as_they_went_in(void **state)
 	house_commit(&place.house, "x");
 	assert_ok(check_out(&place, (struct globs){NULL, 0}, NULL, &err), err);
 	struct stat st;
-	cleanup_free char *out_script = path_join(place.to, "src/run.sh"), *out_link = path_join(place.to, "src/data"), *out_bad = path_join(place.to, "passwd"),
-			   *out_climbing = path_join(place.to, "src/up");
+	cleanup_free char *out_script = path_join(place.to, "src/run.sh"), *out_link = path_join(place.to, "src/data"),
+			  *out_bad = path_join(place.to, "passwd"), *out_climbing = path_join(place.to, "src/up");
 	assert_int_equal(stat(out_script, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0755);
 	cleanup_free char *text = read_out(&place, "src/data/a.csv");
@@ -255,8 +258,8 @@ static void a_working_tree_is_taken_as_it_is_but_for_what_git_ignores(void **sta
 	house_write(&place.house, ".penstock.yml", "stages: {}");
 	cleanup_json json_t *json = NULL;
 	assert_ok(git_snapshot(place.house.repo, place.to, &json, &err), err);
-	cleanup_free char *a = read_out(&place, "a.txt"), *new = read_out(&place, "new.txt"), *kept = read_out(&place, "kept.log"), *log = read_out(&place, "x.log"),
-			   *venv = read_out(&place, "venv/lib/x.py"), *head = read_out(&place, ".git/HEAD");
+	cleanup_free char *a = read_out(&place, "a.txt"), *new = read_out(&place, "new.txt"), *kept = read_out(&place, "kept.log"),
+			  *log = read_out(&place, "x.log"), *venv = read_out(&place, "venv/lib/x.py"), *head = read_out(&place, ".git/HEAD");
 	assert_string_equal(a, "changed");
 	assert_string_equal(new, "new");
 	assert_non_null(kept);
@@ -289,9 +292,11 @@ static void a_tree_with_a_git_folder_in_it_is_refused(void **state)
 	place_make(&place, state);
 	cleanup_error struct error *err = NULL;
 	house_commit(&place.house, "x");
-	const char *argv[] = {"/bin/sh", "-ec", "b=$(echo evil | git hash-object -w --stdin); s=$(printf '100644 blob %s\\tHEAD\\n' $b | git mktree); "
-						"t=$(printf '040000 tree %s\\t.GiT\\n' $s | git mktree --missing); "
-						"GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b git commit-tree $t -m x", NULL};
+	const char *argv[] = {"/bin/sh", "-ec",
+			      "b=$(echo evil | git hash-object -w --stdin); s=$(printf '100644 blob %s\\tHEAD\\n' $b | git mktree); "
+			      "t=$(printf '040000 tree %s\\t.GiT\\n' $s | git mktree --missing); "
+			      "GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b git commit-tree $t -m x",
+			      NULL};
 	struct child_result result;
 	assert_ok(child_run(&(struct child_spec){.argv = argv, .dir = place.house.repo}, &result, &err), err);
 	assert_int_equal(result.exit_code, 0);

@@ -3,7 +3,8 @@
 #include <signal.h>
 
 /* `penstock run` as a person starts it. */
-struct try {
+struct
+try {
 	struct house house; /* only repo is used */
 	char *state, *out;
 	int status;
@@ -22,7 +23,8 @@ static void try_make(struct try *try, void **state)
 
 static void try_run(struct try *try, const char *const *more)
 {
-	static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "PENSTOCK_LEADER=" LEADER_PATH, "TOKEN=swordfish-and-more", NULL};
+	static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "PENSTOCK_LEADER=" LEADER_PATH,
+					  "TOKEN=swordfish-and-more", NULL};
 	cleanup_strlist struct strlist argv = {0};
 	cleanup_error struct error *err = NULL;
 	strlist_add(&argv, PENSTOCK_PATH);
@@ -58,7 +60,8 @@ static void the_working_tree_runs_and_tells_what_happens(void **state)
 {
 	struct try try;
 	try_make(&try, state);
-	house_write(&try.house, ".penstock.yml", "stages:\n  make: {run: 'cat new.txt; echo 1 > o', outputs: [o]}\n  use: {needs: [make], run: 'test -f o'}\n");
+	house_write(&try.house, ".penstock.yml",
+		    "stages:\n  make: {run: 'cat new.txt; echo 1 > o', outputs: [o]}\n  use: {needs: [make], run: 'test -f o'}\n");
 	house_commit(&try.house, "x");
 	house_write(&try.house, "new.txt", "not committed\n");
 	RUN(&try, "--branch", "main");
@@ -128,8 +131,9 @@ static void inputs_reach_the_stages(void **state)
 {
 	struct try try;
 	try_make(&try, state);
-	house_write(&try.house, ".penstock.yml", "on: {manual: {inputs: {why: {type: string, required: true}}}}\n"
-						 "stages:\n  a: {run: 'test \"$PENSTOCK_INPUT_WHY\" = \"a; b\"; test $CI_PIPELINE_EVENT = manual'}\n");
+	house_write(&try.house, ".penstock.yml",
+		    "on: {manual: {inputs: {why: {type: string, required: true}}}}\n"
+		    "stages:\n  a: {run: 'test \"$PENSTOCK_INPUT_WHY\" = \"a; b\"; test $CI_PIPELINE_EVENT = manual'}\n");
 	RUN(&try, "--input", "why=a; b");
 	assert_int_equal(try.status, 0);
 	RUN(&try, "--event", "manual");
@@ -162,7 +166,8 @@ static void interrupting_cancels(void **state)
 	struct try try;
 	try_make(&try, state);
 	house_write(&try.house, ".penstock.yml", "stages:\n  a: {run: 'touch ckpt/up; sleep 300', checkpoint: ckpt/}\n");
-	cleanup_free char *script = xasprintf("\"$@\" & p=$!; while ! test -e %s/runs/1/checkpoints/0/up; do sleep 0.02; done; kill -INT $p; wait $p", try.state);
+	cleanup_free char *script =
+		xasprintf("\"$@\" & p=$!; while ! test -e %s/runs/1/checkpoints/0/up; do sleep 0.02; done; kill -INT $p; wait $p", try.state);
 	/* A shell's background job ignores SIGINT unless told otherwise, so the signal is SIGTERM there. */
 	char *interrupt = strstr(script, "-INT");
 	memcpy(interrupt, "-15 ", 4);

@@ -88,10 +88,10 @@ static char *describe(const struct pipeline *pipeline, const struct sched_decisi
 
 #define CHAIN "stages: {a: {run: x}, b: {needs: [a], run: x}, c: {needs: [b], run: x}}"
 #define FAN "stages: {a: {run: x}, b: {run: x}, c: {run: x}, d: {needs: [a, b], run: x}}"
-#define CLEAN                                                                                     \
-	"stages: {a: {run: x}, b: {needs: [a], run: x}, "                                         \
-	"tell: {needs: [b], when: {status: [failed]}, run: x}, "                                  \
-	"always: {needs: [b], when: {status: [success, failed]}, run: x}, "                       \
+#define CLEAN                                                                                                                                        \
+	"stages: {a: {run: x}, b: {needs: [a], run: x}, "                                                                                            \
+	"tell: {needs: [b], when: {status: [failed]}, run: x}, "                                                                                     \
+	"always: {needs: [b], when: {status: [success, failed]}, run: x}, "                                                                          \
 	"last: {when: {status: [failed]}, run: x}}"
 #define WHEN "stages: {a: {when: {branch: release}, run: x}, b: {needs: [a], run: x}, c: {run: x}}"
 
@@ -117,16 +117,19 @@ static const struct {
 	{"the gravest outcome is the run's", FAN, "a=infra b=failed c=success d=skipped", 9, NULL, "finished failed by b"},
 	{"clean-up when something failed", CLEAN, "a=failed", 9, NULL,
 	 "skipped b (needs \"a\", which ended failed); start tell; start always; start last"},
-	{"no clean-up when nothing did", CLEAN, "a=success b=success", 9, NULL, "skipped tell (nothing failed); start always; skipped last (nothing failed)"},
+	{"no clean-up when nothing did", CLEAN, "a=success b=success", 9, NULL,
+	 "skipped tell (nothing failed); start always; skipped last (nothing failed)"},
 	{"clean-up waits for what may still fail", CLEAN, "a=success b=running", 9, NULL, ""},
 	{"a condition that does not hold skips, and what needs it", WHEN, "", 9, NULL,
 	 "skipped a (branch main matches none of [release]); skipped b (needs \"a\", which ended skipped); start c"},
 	{"a run of skipped stages is skipped", "stages: {a: {when: {branch: release}, run: x}}", "", 9, NULL,
 	 "skipped a (branch main matches none of [release]); finished skipped"},
-	{"cancelling stops what runs and starts no more", CHAIN, "a=running", 9, "ann", "cancel a; cancelled b (cancelled by ann); cancelled c (cancelled by ann)"},
+	{"cancelling stops what runs and starts no more", CHAIN, "a=running", 9, "ann",
+	 "cancel a; cancelled b (cancelled by ann); cancelled c (cancelled by ann)"},
 	{"cancelled once all have stopped", CHAIN, "a=cancelled b=cancelled c=cancelled", 9, "ann", "finished cancelled"},
 	{"cancelled too late", CHAIN, "a=success b=success c=success", 9, "ann", "finished success"},
-	{"a run that was cancelled after a failure is cancelled", FAN, "a=failed b=cancelled c=cancelled d=cancelled", 9, "ann", "finished cancelled"},
+	{"a run that was cancelled after a failure is cancelled", FAN, "a=failed b=cancelled c=cancelled d=cancelled", 9, "ann",
+	 "finished cancelled"},
 	{"a rollout taken back is told as such", CHAIN, "a=success b=success c=rolled_back", 9, NULL, "finished rolled_back by c"},
 };
 
@@ -138,7 +141,10 @@ static void the_table_of_cases_holds(void **state)
 		cleanup_arena struct arena *arena = arena_new();
 		struct sched_stage stages[16];
 		read_states(planned.pipeline, cases[i].states, stages);
-		const struct sched_input input = {.plan = planned.plan, .stages = stages, .free_slots = cases[i].slots, .cancelled = cases[i].cancelled_by,
+		const struct sched_input input = {.plan = planned.plan,
+						  .stages = stages,
+						  .free_slots = cases[i].slots,
+						  .cancelled = cases[i].cancelled_by,
 						  .cancelled_by = cases[i].cancelled_by};
 		struct sched_decision decision;
 		scheduler_next(&input, arena, &decision);
@@ -189,11 +195,11 @@ static void budgets_are_separate(void **state)
 		int exit_code;
 		unsigned user, infra;
 		bool again;
-	} table[] = {
-		{OUTCOME_TIMEOUT, 0, 0, 9, true},    {OUTCOME_TIMEOUT, 0, 1, 0, true}, {OUTCOME_TIMEOUT, 0, 2, 0, false},  {OUTCOME_FAILED, 75, 0, 0, true},
-		{OUTCOME_FAILED, 75, 2, 0, false},   {OUTCOME_FAILED, 7, 0, 0, false}, {OUTCOME_OOM, 0, 0, 0, false},      {OUTCOME_INFRA, 0, 9, 0, true},
-		{OUTCOME_INFRA, 0, 0, 1, false},     {OUTCOME_LOST, 0, 0, 0, true},    {OUTCOME_PREEMPTED, 0, 0, 0, true}, {OUTCOME_REJECTED, 3, 0, 0, false},
-		{OUTCOME_CANCELLED, 0, 0, 0, false}, {OUTCOME_SUCCESS, 0, 0, 0, false}};
+	} table[] = {{OUTCOME_TIMEOUT, 0, 0, 9, true},    {OUTCOME_TIMEOUT, 0, 1, 0, true},   {OUTCOME_TIMEOUT, 0, 2, 0, false},
+		     {OUTCOME_FAILED, 75, 0, 0, true},    {OUTCOME_FAILED, 75, 2, 0, false},  {OUTCOME_FAILED, 7, 0, 0, false},
+		     {OUTCOME_OOM, 0, 0, 0, false},       {OUTCOME_INFRA, 0, 9, 0, true},     {OUTCOME_INFRA, 0, 0, 1, false},
+		     {OUTCOME_LOST, 0, 0, 0, true},       {OUTCOME_PREEMPTED, 0, 0, 0, true}, {OUTCOME_REJECTED, 3, 0, 0, false},
+		     {OUTCOME_CANCELLED, 0, 0, 0, false}, {OUTCOME_SUCCESS, 0, 0, 0, false}};
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (scheduler_retries(&retry, table[i].outcome, table[i].exit_code, table[i].user, table[i].infra) != table[i].again)
 			fail_msg("row %zu", i);
@@ -204,8 +210,9 @@ static void groups_admit_in_their_order(void **state)
 {
 	(void)state;
 	static const char *const table[][2] = {
-		{"1:w", "G"},      {"1:rw", "RW"},     {"1:ww", "GW"},       {"2:www", "GGW"}, {"2:rww", "RGW"},   {"1:-r-w", "GRGW"}, {"1:l", "G"},
-		{"1:rl", "RW"},    {"1:rll", "RS3W"},  {"1:rlll", "RS4S4W"}, {"1:ll", "S2G"},  {"2:lll", "S3GG"},  {"1:wr", "WR"},     {"2:rlll", "RS4S4G"},
+		{"1:w", "G"},       {"1:rw", "RW"},    {"1:ww", "GW"}, {"2:www", "GGW"},     {"2:rww", "RGW"},
+		{"1:-r-w", "GRGW"}, {"1:l", "G"},      {"1:rl", "RW"}, {"1:rll", "RS3W"},    {"1:rlll", "RS4S4W"},
+		{"1:ll", "S2G"},    {"2:lll", "S3GG"}, {"1:wr", "WR"}, {"2:rlll", "RS4S4G"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		struct sched_run runs[8];
