@@ -21,14 +21,14 @@ static const struct schema gpus_schema = {SCHEMA_LIST, .item = &natural_schema};
 static const struct schema_field limits_fields[] = {
 	{"parallel_stages", &count_schema, .doc = "stages that may run at the same time, over all runs", .fallback = "2"},
 	{"gpus", &gpus_schema, .doc = "devices that stages may ask for"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema limits_schema = {SCHEMA_STRUCT, .fields = limits_fields};
 
 static const struct schema_field webhook_fields[] = {
 	{"provider", &provider_schema, .required = true, .doc = "who signs the deliveries"},
 	{"secret", &schema_string, .required = true, .doc = "name of the secret that deliveries are signed with (penstock secret set NAME)"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema webhook_schema = {SCHEMA_STRUCT, .fields = webhook_fields};
 
@@ -36,7 +36,7 @@ static const struct schema_field repository_fields[] = {
 	{"url", &schema_string, .required = true, .doc = "where to fetch from: https://, http://, file:// or an absolute path"},
 	{"webhook", &webhook_schema, .doc = "how its deliveries are verified; without it none are accepted"},
 	{"forks", &forks_schema, .doc = "what to do with pull requests of forks (this build runs none)", .fallback = "refuse"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema repository_schema = {SCHEMA_STRUCT, .fields = repository_fields};
 static const struct schema repositories_schema = {SCHEMA_MAP, .key = &schema_name, .item = &repository_schema};
@@ -45,7 +45,7 @@ static const struct schema_field allow_fields[] = {
 	{"branches", &schema_glob_list, .doc = "branches that may deploy here"},
 	{"tags", &schema_glob_list, .doc = "tags that may deploy here"},
 	{"approvals", &natural_schema, .doc = "people who must agree", .fallback = "0"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema allow_schema = {SCHEMA_STRUCT, .fields = allow_fields};
 static const struct schema target_schema = {SCHEMA_MAP, .key = &schema_name, .item = &schema_any};
@@ -53,14 +53,14 @@ static const struct schema targets_schema = {SCHEMA_MAP, .key = &schema_name, .i
 
 static const struct schema_field images_fields[] = {
 	{"keep", &count_schema, .doc = "newest releases of a repository whose images stay; live ones always do", .fallback = "20"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema images_schema = {SCHEMA_STRUCT, .fields = images_fields};
 static const struct schema_field retention_fields[] = {
 	{"runs", &schema_duration, .doc = "how long finished runs are remembered", .fallback = "90d"},
 	{"logs", &schema_duration, .doc = "how long their logs are", .fallback = "30d"},
 	{"images", &images_schema, .doc = "which images are kept"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema retention_schema = {SCHEMA_STRUCT, .fields = retention_fields};
 
@@ -76,7 +76,7 @@ static const struct schema_field config_fields[] = {
 	{"executors", &schema_any, .doc = "where stages run"},
 	{"targets", &targets_schema, .doc = "where releases go, and who may send them there"},
 	{"retention", &retention_schema, .doc = "what is kept, and for how long"},
-	{NULL},
+	{.name = NULL},
 };
 static const struct schema config_schema = {SCHEMA_STRUCT, .fields = config_fields};
 

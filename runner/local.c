@@ -318,7 +318,6 @@ static int create(struct local *local, const char *dir, struct error **err)
 static int carry_out(struct local *local, const char *dir, struct local_result *ret, struct error **err)
 {
 	struct core *core = local->core;
-	cleanup_free char *last = NULL;
 	if (engine_open(core, &core->engine, err) < 0)
 		return -1;
 	core_on_events(core, on_events, local);

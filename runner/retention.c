@@ -42,8 +42,8 @@ static int delete_run(struct engine *engine, int64_t id, struct error **err)
 {
 	static const char *const statements[] = {
 		"UPDATE run SET rerun_of = NULL WHERE rerun_of = ?",
-		"DELETE FROM rollout WHERE finished_ms IS NOT NULL AND (stage_id IN (SELECT id FROM stage WHERE run_id = ?1) "
-		"OR candidate IN (SELECT id FROM release WHERE run_id = ?1) OR stable IN (SELECT id FROM release WHERE run_id = ?1))",
+		("DELETE FROM rollout WHERE finished_ms IS NOT NULL AND (stage_id IN (SELECT id FROM stage WHERE run_id = ?1) "
+		 "OR candidate IN (SELECT id FROM release WHERE run_id = ?1) OR stable IN (SELECT id FROM release WHERE run_id = ?1))"),
 		"DELETE FROM release WHERE run_id = ?",
 		"DELETE FROM event WHERE run_id = ?",
 		"DELETE FROM run WHERE id = ?",
