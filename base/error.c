@@ -30,7 +30,7 @@ static char *append_errno(char *message, int errnum)
 	return whole;
 }
 
-int error_set(struct error **err, enum error_code code, int errnum, const char *fmt, ...)
+int (error_set)(struct error **err, enum error_code code, int errnum, const char *fmt, ...)
 {
 	if (!err)
 		return -1;
@@ -50,7 +50,7 @@ int error_set(struct error **err, enum error_code code, int errnum, const char *
 	return -1;
 }
 
-int error_context(struct error **err, const char *fmt, ...)
+int (error_context)(struct error **err, const char *fmt, ...)
 {
 	if (!err || !*err)
 		return -1;
@@ -65,7 +65,7 @@ int error_context(struct error **err, const char *fmt, ...)
 	return -1;
 }
 
-int error_move(struct error **to, struct error *from)
+int (error_move)(struct error **to, struct error *from)
 {
 	if (!to) {
 		error_free(from);

@@ -40,16 +40,27 @@ enum error_code {
 
 struct error;
 
+/* Tells the optimiser what the functions below return, so that it sees that nobody goes on after a failure. */
+static inline int error_minus_one(int result)
+{
+	if (result != -1)
+		__builtin_unreachable();
+	return result;
+}
+
 /* Sets *err (which must be NULL or err itself NULL) to code and message; errnum 0 or an errno whose text is appended.
  * ENOSPC and EDQUOT turn ERROR_IO into ERROR_NO_SPACE. Always returns -1. */
 int error_set(struct error **err, enum error_code code, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+#define error_set(...) error_minus_one((error_set)(__VA_ARGS__))
 
 /* Puts "context: " before the message of *err. Always returns -1, so that `return error_context(err, "git");` reads well. */
 int error_context(struct error **err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define error_context(...) error_minus_one((error_context)(__VA_ARGS__))
 
 /* Moves `from` into *to (dropping it if `to` is NULL). Always returns -1. */
 int error_move(struct error **to, struct error *from);
+#define error_move(...) error_minus_one((error_move)(__VA_ARGS__))
 
 enum error_code error_code_of(const struct error *err);
 int error_errno(const struct error *err);

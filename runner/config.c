@@ -120,7 +120,7 @@ static const struct yaml_node *get(const struct yaml_node *node, const char *fir
 static void unavailable(const struct reader *r, const struct yaml_node *parent, const char *key, const char *what)
 {
 	if (yaml_get(parent, key))
-		yaml_error(r->diags, yaml_get_key(parent, key), "unavailable", "remove it", "%s: not available in this build", what);
+		yaml_error(r->diags, yaml_get_key(parent, key), "unsupported", "remove it", "%s: not available in this build", what);
 }
 
 /* Whatever a repository's URL is, it never names a program: no ssh, no ext::, no option. */
@@ -136,7 +136,7 @@ static void read_url(const struct reader *r, const struct yaml_node *node)
 {
 	const char *url = yaml_text(node, "");
 	if (strncmp(url, "ssh://", 6) == 0 || strncmp(url, "git@", 4) == 0)
-		yaml_error(r->diags, node, "unavailable", "use https://, or a path on this machine",
+		yaml_error(r->diags, node, "unsupported", "use https://, or a path on this machine",
 			   "fetching over ssh: not available in this build");
 	else if (strstr(url, "://") && memchr(strstr(url, "://") + 3, '@', strcspn(strstr(url, "://") + 3, "/")))
 		yaml_error(r->diags, node, "password-in-url", NULL,
@@ -219,7 +219,7 @@ static void read_target(const struct reader *r, const struct yaml_node *name, co
 	ret->allow_tags = read_globs(r, allow, "tags");
 	int64_t approvals = 0;
 	if (yaml_int(yaml_get(allow, "approvals"), &approvals) && approvals > 0)
-		yaml_error(r->diags, yaml_get(allow, "approvals"), "unavailable", "use 0", "approvals: not available in this build");
+		yaml_error(r->diags, yaml_get(allow, "approvals"), "unsupported", "use 0", "approvals: not available in this build");
 	ret->approvals = (unsigned)approvals;
 }
 

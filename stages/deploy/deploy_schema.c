@@ -116,7 +116,7 @@ static void check_hold(const struct yaml_node *hold, struct diag_list *diags)
 
 static void refuse_blue_green(const struct yaml_node *at, struct diag_list *diags)
 {
-	yaml_error(diags, at, "unavailable", "use canary or immediate", "the strategy blue_green is not available in this build");
+	yaml_error(diags, at, "unsupported", "use canary or immediate", "the strategy blue_green is not available in this build");
 }
 
 static void check_strategy(const struct yaml_node *strategy, struct diag_list *diags)
@@ -162,7 +162,7 @@ static void check_metric_name(const struct yaml_node *at, struct diag_list *diag
 	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
 		names[i] = metrics[i].name;
 	if (strcmp(at->text, "prediction_drift") == 0) {
-		yaml_error(diags, at, "unavailable", NULL, "the metric prediction_drift is not available in this build");
+		yaml_error(diags, at, "unsupported", NULL, "the metric prediction_drift is not available in this build");
 		return;
 	}
 	const char *near = nearest_word(at->text, names, ARRAY_SIZE(names));
@@ -203,7 +203,7 @@ static void check_latency(const struct yaml_node *metric, struct diag_list *diag
 	const struct yaml_node *show = yaml_get(metric, "show");
 	bool shown = true;
 	if (yaml_get(metric, "ratio"))
-		yaml_error(diags, yaml_get_key(metric, "ratio"), "unavailable", "leave out `ratio` to show it beside the verdicts",
+		yaml_error(diags, yaml_get_key(metric, "ratio"), "unsupported", "leave out `ratio` to show it beside the verdicts",
 			   "latency verdicts are not available in this build");
 	if (yaml_get(metric, "margin"))
 		yaml_error(diags, yaml_get_key(metric, "margin"), "wrong-bound", "leave out `margin` to show it beside the verdicts",
@@ -219,7 +219,7 @@ static void check_metric(const struct yaml_node *metric, struct diag_list *diags
 	const struct yaml_node *name = yaml_get(metric, "metric");
 	for (size_t i = 0; i < ARRAY_SIZE(unavailable); i++)
 		if (yaml_get_key(metric, unavailable[i]))
-			yaml_error(diags, yaml_get_key(metric, unavailable[i]), "unavailable", NULL,
+			yaml_error(diags, yaml_get_key(metric, unavailable[i]), "unsupported", NULL,
 				   "`%s` in the analysis of a rollout is not available in this build", unavailable[i]);
 	int row = name && name->kind == YAML_SCALAR ? find_metric(name->text) : -1;
 	if (row < 0) {

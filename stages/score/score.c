@@ -16,7 +16,7 @@ static void check_task(const struct yaml_node *node, struct diag_list *diags)
 {
 	enum metric_task task;
 	if (!task_from_name(node->text, &task))
-		yaml_error(diags, node, "unavailable", NULL, "the task %s is not available in this build; use binary or regression", node->text);
+		yaml_error(diags, node, "unsupported", NULL, "the task %s is not available in this build; use binary or regression", node->text);
 }
 
 /* Structure is right by now: every metric belongs to the task. */
