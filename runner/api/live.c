@@ -1,0 +1,120 @@
+/* What is live, what was released, and rollouts. */
+#include "runner/api/api_priv.h"
+#include "runner/rollouts.h"
+#include "runner/rollouts_view.h"
+
+#include <string.h>
+
+enum { DEFAULT_LIMIT = 50, MAX_LIMIT = 1000 };
+
+static json_t *release_row(const struct db_stmt *q)
+{
+	json_t *release = json_object();
+	api_set(release, "id", json_integer(db_int(q, 0)));
+	api_set(release, "run", json_integer(db_int(q, 1)));
+	api_set(release, "stage", api_text(db_text(q, 2)));
+	api_set(release, "repository", api_text(db_text(q, 3)));
+	api_set(release, "version", api_text(db_text(q, 4)));
+	api_set(release, "image", api_text(db_text(q, 5)));
+	api_set(release, "commit", api_text(db_text(q, 6)));
+	api_set(release, "created_ms", json_integer(db_int(q, 7)));
+	return release;
+}
+
+static int add_live_on(struct core *core, json_t *release, int64_t id, struct error **err)
+{
+	cleanup_stmt struct db_stmt *q = NULL;
+	cleanup_json json_t *names = json_array();
+	int more;
+	if (db_query(core->db, &q, err, "SELECT name FROM target WHERE live_release = ? ORDER BY name", "i", id) < 0)
+		return -1;
+	while ((more = db_step(q, err)) > 0)
+		json_array_append_new(names, api_text(db_text(q, 0)));
+	api_set(release, "live_on", json_incref(names));
+	return more;
+}
+
+int api_list_releases(struct http_call *call, struct error **err)
+{
+	struct core *core = http_core(call);
+	cleanup_stmt struct db_stmt *q = NULL;
+	cleanup_json json_t *releases = json_array();
+	int64_t limit;
+	int more;
+	if (api_number(call, "limit", DEFAULT_LIMIT, MAX_LIMIT, &limit, err) < 0 ||
+	    db_query(core->db, &q, err,
+		     "SELECT release.id, release.run_id, stage.name, repository, version, release.image, commit_sha, created_ms FROM release"
+		     " JOIN stage ON stage.id = release.stage_id WHERE ?1 IS NULL OR repository = ?1 ORDER BY release.id DESC LIMIT ?2",
+		     "si", http_query(call, "repository"), limit) < 0)
+		return -1;
+	while ((more = db_step(q, err)) > 0) {
+		json_t *release = release_row(q);
+		json_array_append_new(releases, release);
+		if (add_live_on(core, release, db_int(q, 0), err) < 0)
+			return -1;
+	}
+	return more < 0 ? -1 : http_reply_json(call, 200, json_pack("{s:O}", "releases", releases));
+}
+
+int api_list_targets(struct http_call *call, struct error **err)
+{
+	json_t *targets = targets_json(http_core(call), err);
+	return targets ? http_reply_json(call, 200, json_pack("{s:o}", "targets", targets)) : -1;
+}
+
+int api_list_rollouts(struct http_call *call, struct error **err)
+{
+	cleanup_json json_t *all = rollouts_json(http_core(call), 0, err);
+	const char *target = http_query(call, "target");
+	if (!all)
+		return -1;
+	json_t *rollouts = json_array();
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		json_t *rollout = json_array_get(all, i);
+		if (!target || strcmp(json_string_or(rollout, "target", ""), target) == 0)
+			json_array_append(rollouts, rollout);
+	}
+	return http_reply_json(call, 200, json_pack("{s:o}", "rollouts", rollouts));
+}
+
+int api_get_rollout(struct http_call *call, struct error **err)
+{
+	int64_t id;
+	if (api_id(call, "rollout", &id, err) < 0)
+		return -1;
+	json_t *rollout = rollouts_json(http_core(call), id, err);
+	return rollout ? http_reply_json(call, 200, rollout) : -1;
+}
+
+static enum rollout_command command_from_name(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum rollout_command command;
+	} commands[] = {
+		{"promote", ROLLOUT_PROMOTE},
+		{"rollback", ROLLOUT_ROLLBACK},
+		{"pause", ROLLOUT_PAUSE},
+		{"resume", ROLLOUT_RESUME},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].command;
+	return ROLLOUT_NONE;
+}
+
+int api_command_target(struct http_call *call, struct error **err)
+{
+	struct core *core = http_core(call);
+	const char *target = http_param(call, "name"), *name = http_param(call, "command");
+	enum rollout_command command = command_from_name(name);
+	cleanup_json json_t *body = NULL;
+	int64_t id;
+	if (command == ROLLOUT_NONE)
+		return error_set(err, ERROR_NOT_FOUND, 0, "a target has no command \"%.40s\"; there are promote, rollback, pause, resume", name);
+	if (!core->rollouts)
+		return error_set(err, ERROR_UNAVAILABLE, 0, "rollouts are not open");
+	if (api_body(call, "", &body, err) < 0 || rollouts_command(core->rollouts, target, command, http_actor(call), &id, err) < 0)
+		return -1;
+	return http_reply_json(call, 202, json_pack("{s:I, s:o, s:s}", "rollout", (json_int_t)id, "target", api_text(target), "command", name));
+}
