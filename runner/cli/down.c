@@ -31,7 +31,7 @@ static struct strlist *found;
 static int visit(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
 	(void)info;
-	if (type != FTW_F || strcmp(path + walk->base, "lock") != 0)
+	if (type != FTW_F || strcmp(path + walk->base, "spec") != 0)
 		return 0;
 	cleanup_free char *dir = xstrndup(path, (size_t)walk->base - 1);
 	enum attempt_state state;

@@ -135,8 +135,8 @@ static void each_attempt(const char *dir, unsigned depth, void (*fn)(const char 
 		if (entry->d_name[0] == '.')
 			continue;
 		cleanup_free char *path = path_join(dir, entry->d_name);
-		cleanup_free char *lock = path_join(path, "lock");
-		if (path_exists(lock))
+		cleanup_free char *spec = path_join(path, "spec");
+		if (path_exists(spec))
 			fn(path, arg);
 		else if (depth)
 			each_attempt(path, depth - 1, fn, arg);
