@@ -75,7 +75,8 @@ static int read_key(const char *path, struct key *ret, struct error **err)
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return error_set(err, ERROR_INVALID, 0, "the sealing key %s is not a file", path);
 	if (st.st_mode & 077)
-		return error_set(err, ERROR_DENIED, 0, "others may open the sealing key %s (mode %04o): chmod 0600 %s", path, st.st_mode & 07777U, path);
+		return error_set(err, ERROR_DENIED, 0, "others may open the sealing key %s (mode %04o): chmod 0600 %s", path, st.st_mode & 07777U,
+				 path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return error_set(err, ERROR_DENIED, 0, "the sealing key %s belongs to another user: chown it to the daemon's", path);
 	char text[2 * KEY_BYTES + 2];
@@ -117,7 +118,8 @@ static int key_to_seal(struct core *core, struct key *ret, struct error **err)
 	if (db_query(core->db, &q, err, "SELECT count(*) FROM secret", "") < 0 || db_step(q, err) < 0)
 		return -1;
 	if (db_int(q, 0) > 0)
-		return error_set(err, ERROR_MISSING, 0, "the sealing key %s is gone, but secrets are sealed with it: put it back, or remove them all", path);
+		return error_set(err, ERROR_MISSING, 0, "the sealing key %s is gone, but secrets are sealed with it: put it back, or remove them all",
+				 path);
 	return create_key(path, ret, err);
 }
 
@@ -157,7 +159,8 @@ static int unseal(const struct key *key, const char *name, const uint8_t *sealed
 		return error_set(err, ERROR_INTERNAL, 0, "libcrypto cannot open AES-256-GCM");
 	if (EVP_DecryptFinal_ex(ctx, (uint8_t *)value + len, &rest) != 1) {
 		OPENSSL_cleanse(value, value_len);
-		return error_set(err, ERROR_INVALID, 0, "the sealing key does not fit the stored value: put back the key it was sealed with, or set it again");
+		return error_set(err, ERROR_INVALID, 0,
+				 "the sealing key does not fit the stored value: put back the key it was sealed with, or set it again");
 	}
 	*ret = STEAL(value);
 	return 0;
@@ -192,7 +195,8 @@ int secret_set(struct core *core, const char *name, const char *value, const cha
 	cleanup_free uint8_t *sealed = xmalloc(len);
 	if (seal(&key, name, value, sealed, err) < 0 ||
 	    db_run(core->db, err,
-		   "INSERT INTO secret (name, sealed, created_ms, created_by) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, "
+		   "INSERT INTO secret (name, sealed, created_ms, created_by) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET sealed = "
+		   "excluded.sealed, "
 		   "created_ms = excluded.created_ms, created_by = excluded.created_by",
 		   "sbis", name, (const void *)sealed, len, clock_wall_ms(), actor ? actor : "penstock") < 0)
 		return error_context(err, "secret %s", name);
