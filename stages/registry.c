@@ -5,6 +5,7 @@
 #include "stages/gate/gate.h"
 #include "stages/run/run.h"
 #include "stages/score/score.h"
+#include "stages/validate/validate.h"
 
 static int refuse(const struct stage_facts *facts, struct stage_work *ret, struct error **err)
 {
@@ -18,7 +19,6 @@ static int refuse(const struct stage_facts *facts, struct stage_work *ret, struc
 		.kind = {.name = kind_name, .doc = what, .schema = &schema_any, .unavailable = kind_name " stages are not available in this build"}, \
 		.prepare = refuse,                                                                                              \
 	}
-static const struct stage_ops validate_stage = UNAVAILABLE("validate", "checks of tables against a data schema");
 static const struct stage_ops scan_stage = UNAVAILABLE("scan", "known vulnerabilities of locked dependencies");
 static const struct stage_ops chart_stage = UNAVAILABLE("chart", "a Helm chart, packaged and pushed");
 static const struct stage_ops approve_stage = UNAVAILABLE("approve", "a person's consent, bound to the commit");
