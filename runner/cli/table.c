@@ -6,6 +6,7 @@
 #include "runner/cli/hook.h"
 #include "runner/cli/lint.h"
 #include "runner/cli/run.h"
+#include "runner/cli/serve.h"
 #include "runner/git/git.h"
 #include "runner/prepare.h"
 #include "stages/command.h"
@@ -38,6 +39,7 @@ const struct cli_command cli_commands[] = {
 	{"pause", "Rollouts", "TARGET", "stop a rollout's clock", cli_target_command},
 	{"resume", "Rollouts", "TARGET", "let it go on", cli_target_command},
 
+	{"serve", "Daemon", "[--config FILE]", "the daemon: takes webhooks, runs pipelines, moves traffic", cli_serve},
 	{"hook", "Daemon", "install|send|flush|status ...", "connect a bare repository to the daemon", cli_hook},
 	{"secret", "Daemon", "set NAME | list | remove NAME", "secrets of stages and webhooks", cli_secret},
 	{"down", "Daemon", "[--config FILE]", "end what outlives the daemon", cli_down},
