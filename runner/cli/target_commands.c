@@ -1,0 +1,85 @@
+/* `penstock promote`, `rollback`, `pause`, `resume`: a person's word in a rollout. */
+#include "base/alloc.h"
+#include "runner/cli/client.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/rollout_lines.h"
+#include "runner/cli/screen.h"
+
+#include <string.h>
+
+enum { WITH_WAIT = CLI_WAIT | CLI_JSON | CLI_SOCKET, WITHOUT = CLI_JSON | CLI_SOCKET };
+
+#define WAIT_EXITS                                                                                                                    \
+	"0 asked for, 1 refused or no such target, 2 wrong usage, 5 the daemon is not reachable;\n"                                  \
+	"with --wait how the rollout ended: 0 as it was asked for, 4 rolled back instead, 1 otherwise."
+
+static const struct {
+	const char *name, *promise;
+	struct cli_usage usage;
+} commands[] = {
+	{"promote", "is being promoted",
+	 {WITH_WAIT, 1, 1, "Promotes the release that is being rolled out to a target: the rest of its steps is skipped.", WAIT_EXITS,
+	  "penstock promote --wait prod"}},
+	{"rollback", "goes back",
+	 {WITH_WAIT, 1, 1,
+	  "Takes a target back at once: to the release before the rollout that is under way, or, without one, to the\n"
+	  "previous release.",
+	  WAIT_EXITS, "penstock rollback --wait prod"}},
+	{"pause", "is being paused; `penstock resume` lets it go on",
+	 {WITHOUT, 1, 1, "Stops the clock of the rollout to a target; the traffic stays as it is.", NULL, "penstock pause prod"}},
+	{"resume", "goes on", {WITHOUT, 1, 1, "Lets a paused rollout go on.", NULL, "penstock resume prod"}},
+};
+
+static bool is_final(const json_t *rollout)
+{
+	return json_int_or(rollout, "finished_ms", 0) != 0;
+}
+
+/* A rollback is wanted either by taking the rollout back, or by promoting the previous release in a rollout of its own. */
+static int status_of(const char *command, const json_t *rollout)
+{
+	const char *state = json_string_or(rollout, "state", "");
+	bool promoted = strcmp(state, "promoted") == 0, back = strcmp(state, "rolled_back") == 0;
+	if (promoted)
+		return strcmp(command, "promote") == 0 || json_is_null(json_object_get(rollout, "stage")) ? 0 : 1;
+	return back ? (strcmp(command, "rollback") == 0 ? 0 : 4) : 1;
+}
+
+static int wait_for(const struct cli_arguments *arguments, int64_t id, struct error **err)
+{
+	cleanup_json json_t *rollout = NULL;
+	cleanup_free char *path = xasprintf("/v1/rollouts/%lld", (long long)id);
+	if (client_wait(arguments, path, is_final, &rollout, err) < 0)
+		return cli_fail(arguments, *err);
+	if (!arguments->json) {
+		struct screen screen;
+		screen_init(&screen);
+		add_rollout_lines(&screen, rollout, 0);
+		screen_flush(&screen);
+		screen_done(&screen);
+	}
+	return status_of(arguments->command, rollout);
+}
+
+int cli_target_command(int argc, char **argv)
+{
+	struct cli_arguments arguments;
+	size_t which = 0;
+	while (which + 1 < ARRAY_SIZE(commands) && strcmp(commands[which].name, argv[0]) != 0)
+		which++;
+	int status = cli_arguments_parse(argc, argv, &commands[which].usage, &arguments);
+	if (status != CLI_GO_ON)
+		return status;
+	cleanup_error struct error *err = NULL;
+	cleanup_json json_t *answer = NULL;
+	cleanup_free char *target = client_escape(arguments.words[0]);
+	cleanup_free char *path = xasprintf("/v1/targets/%s/%s", target, commands[which].name);
+	if (client_call(&arguments, "POST", path, NULL, &answer, &err) < 0)
+		return cli_fail(&arguments, err);
+	int64_t id = json_int_or(answer, "rollout", 0);
+	if (arguments.json)
+		status = client_print(answer);
+	else
+		status = printf("rollout %lld to %s %s\n", (long long)id, arguments.words[0], commands[which].promise) < 0 ? 5 : 0;
+	return arguments.wait && status == 0 ? wait_for(&arguments, id, &err) : status;
+}
