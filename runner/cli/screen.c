@@ -88,7 +88,7 @@ void screen_add_safe(struct buf *out, const char *text, unsigned columns)
 		if (shown)
 			buf_add(out, text + at, n);
 		else
-			buf_adds(out, c == '\t' && n ? " " : "?");
+			buf_adds(out, n && c == '\t' ? " " : "?");
 	}
 }
 

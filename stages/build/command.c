@@ -7,16 +7,27 @@
 
 #define USAGE "usage: penstock build --spec FILE --context DIR --layout DIR [--tag NAME] [--format text|json]\n"
 
+static const char help[] = USAGE "\n"
+				 "Builds an image from files, without a container daemon: the same files give the same digest.\n"
+				 "\n"
+				 "  --spec FILE      what goes into it, as under `build:` in a pipeline\n"
+				 "  --context DIR    the folder that its paths are taken from\n"
+				 "  --layout DIR     the OCI image layout to write into\n"
+				 "  --tag NAME       its name there\n"
+				 "  --format FORMAT  text (default) or json\n"
+				 "\n"
+				 "Exit status: 0 built, 1 failed, 2 usage or bad file, 5 infrastructure.\n";
+
 struct arguments {
 	const char *spec, *context, *layout, *tag;
-	bool json;
+	bool json, help;
 };
 
 static bool parse_arguments(int argc, char **argv, struct arguments *ret)
 {
 	static const struct option options[] = {
 		{"spec", required_argument, NULL, 's'}, {"context", required_argument, NULL, 'c'}, {"layout", required_argument, NULL, 'l'},
-		{"tag", required_argument, NULL, 't'},  {"format", required_argument, NULL, 'f'},  {0}};
+		{"tag", required_argument, NULL, 't'},  {"format", required_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'}, {0}};
 	optind = 0;
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (option) {
@@ -37,6 +48,9 @@ static bool parse_arguments(int argc, char **argv, struct arguments *ret)
 			if (!ret->json && strcmp(optarg, "text") != 0)
 				return false;
 			break;
+		case 'h':
+			ret->help = true;
+			return true;
 		default:
 			return false;
 		}
@@ -119,6 +133,8 @@ int build_command(int argc, char **argv)
 		fputs(USAGE, stderr);
 		return 2;
 	}
+	if (arguments.help)
+		return fputs(help, stdout) < 0 ? 5 : 0;
 	cleanup_arena struct arena *arena = arena_new();
 	struct build_spec spec;
 	int status;

@@ -1,0 +1,211 @@
+/* The command table keeps its promises: every command explains itself, refuses what it does not know, and those that ask the daemon
+ * say so when there is none. */
+#include "tests/support/support.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "runner/cli/cli.h"
+#include "runner/cli/screen.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+struct said {
+	int status;
+	char *out, *err;
+};
+
+static void said_done(struct said *said)
+{
+	free(said->out);
+	free(said->err);
+}
+#define cleanup_said __attribute__((cleanup(said_done)))
+
+/* `penstock ARGS...` in the fixture's directory, with nothing on standard input. */
+static struct said say(const struct fixture *fixture, const char *const *args)
+{
+	static const char *const names[] = {"stdin", "stdout", "stderr"};
+	cleanup_strlist struct strlist argv = {0};
+	struct said said = {0};
+	char **texts[] = {NULL, &said.out, &said.err};
+	int kept[3];
+	strlist_add(&argv, "penstock");
+	for (; *args; args++)
+		strlist_add(&argv, *args);
+	fflush(NULL);
+	assert_int_equal(chdir(fixture->dir), 0);
+	for (int i = 0; i < 3; i++) {
+		cleanup_fd int fd = open(i ? names[i] : "/dev/null", i ? O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
+		kept[i] = dup(i);
+		assert_true(fd >= 0 && kept[i] >= 0 && dup2(fd, i) >= 0);
+	}
+	said.status = cli_main((int)argv.n, argv.items);
+	fflush(NULL);
+	for (int i = 0; i < 3; i++) {
+		dup2(kept[i], i);
+		close(kept[i]);
+		if (texts[i] && file_read(names[i], 1 << 20, texts[i], NULL, NULL) < 0)
+			fail_msg("cannot read what was printed");
+	}
+	return said;
+}
+#define SAY(fixture, ...) say(fixture, (const char *const[]){__VA_ARGS__, NULL})
+
+static bool has(const char *text, const char *part)
+{
+	return strstr(text, part) != NULL;
+}
+
+static void every_command_explains_itself(void **state)
+{
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		if (!command->group)
+			continue;
+		cleanup_said struct said said = SAY(*state, command->name, "--help");
+		cleanup_free char *usage = xasprintf("sage: penstock %s", command->name);
+		if (said.status != 0 || !has(said.out, usage) || said.err[0])
+			fail_msg("penstock %s --help: exit status %d, \"%s\" \"%s\"", command->name, said.status, said.out, said.err);
+		assert_non_null(command->synopsis);
+		assert_true(command->summary && command->summary[0]);
+	}
+}
+
+static void every_command_refuses_an_unknown_option(void **state)
+{
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		if (!command->group)
+			continue;
+		cleanup_said struct said said = SAY(*state, command->name, "--frobnicate");
+		if (said.status != 2 || said.out[0] || !has(said.err, command->name))
+			fail_msg("penstock %s --frobnicate: exit status %d, \"%s\"", command->name, said.status, said.err);
+	}
+}
+
+static void names_are_unique_and_groups_stand_together(void **state)
+{
+	(void)state;
+	for (const struct cli_command *a = cli_commands; a->name; a++)
+		for (const struct cli_command *b = a + 1; b->name; b++) {
+			assert_string_not_equal(a->name, b->name);
+			bool together = !a->group || !b->group || strcmp(a->group, b->group) != 0 || strcmp((b - 1)->group, b->group) == 0;
+			assert_true(together);
+		}
+}
+
+static const struct {
+	const char *args[5];
+	int status;
+	const char *err;
+} refusals[] = {
+	{{"shwo"}, 2, "penstock: there is no command \"shwo\"; did you mean `penstock show`?\n`penstock help` lists them.\n"},
+	{{"xyzzyxyzzy"}, 2, "penstock: there is no command \"xyzzyxyzzy\"\n`penstock help` lists them.\n"},
+	{{"show"}, 2, "penstock show: something is missing: penstock show [--wait] [--json] RUN\nTry `penstock show --help`.\n"},
+	{{"show", "x"}, 2, "penstock show: \"x\" is no number of a run; `penstock ps` lists them\nTry `penstock show --help`.\n"},
+	{{"show", "1", "2"}, 2, "penstock show: unexpected argument \"2\"\nTry `penstock show --help`.\n"},
+	{{"show", "--jsn", "1"}, 2, "penstock show: there is no option \"--jsn\"; did you mean --json?\nTry `penstock show --help`.\n"},
+	{{"ps", "--limit"}, 2, "penstock ps: --limit wants a value\nTry `penstock ps --help`.\n"},
+	{{"cancel", "0"}, 2, "penstock cancel: \"0\" is no number of a run; `penstock ps` lists them\nTry `penstock cancel --help`.\n"},
+	{{"secret", "ste", "A"}, 2, "penstock secret: there is no \"ste\"; did you mean set?\nTry `penstock secret --help`.\n"},
+	{{"secret", "set"}, 2, "penstock secret: usage: penstock secret set NAME\n"},
+	{{"secret", "set", "A", "--socket", "no/socket"}, 2, "penstock secret: secret A: there is no value on standard input\n"},
+	{{"ps", "--socket", "no/socket"},
+	 5,
+	 "penstock ps: the daemon is not reachable at no/socket (named by --socket): there is no such socket\n"
+	 "Is `penstock serve` running, and may you use its socket?\n"},
+	{{"help", "shwo"}, 2, "penstock: there is no command \"shwo\"; did you mean `penstock show`?\n`penstock help` lists them.\n"},
+};
+
+static void mistakes_are_told(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		const char *args[6] = {0};
+		memcpy(args, refusals[i].args, sizeof(refusals[i].args));
+		cleanup_said struct said said = say(*state, args);
+		assert_string_equal(said.err, refusals[i].err);
+		assert_int_equal(said.status, refusals[i].status);
+		assert_string_equal(said.out, "");
+	}
+}
+
+static void the_socket_is_taken_from_the_environment_and_the_file_here(void **state)
+{
+	struct fixture *fixture = *state;
+	cleanup_free char *file = fixture_write(fixture, "penstock.yml", "socket: here.sock\nstate: state\n");
+	{
+		cleanup_said struct said said = SAY(fixture, "ps");
+		assert_string_equal(said.err, fixture_text(fixture, "penstock ps: the daemon is not reachable at %s/here.sock (named by ./penstock.yml): "
+								    "there is no such socket\n"
+								    "Is `penstock serve` running, and may you use its socket?\n"));
+	}
+	setenv("PENSTOCK_SOCKET", "there.sock", 1);
+	cleanup_said struct said said = SAY(fixture, "ps");
+	unsetenv("PENSTOCK_SOCKET");
+	assert_true(has(said.err, "there.sock (named by $PENSTOCK_SOCKET)"));
+	assert_int_equal(said.status, 5);
+}
+
+static void help_lists_every_command_that_is_not_hidden(void **state)
+{
+	cleanup_said struct said said = SAY(*state, "help");
+	assert_int_equal(said.status, 0);
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		cleanup_free char *line = xasprintf("\n  %-9s  ", command->name);
+		assert_int_equal(has(said.out, line), command->group != NULL);
+	}
+}
+
+static void a_strangers_text_cannot_command_the_terminal(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned columns;
+		const char *shown;
+	} cases[] = {
+		{"plain", 0, "plain"},
+		{"first\nsecond", 0, "first"},
+		{"\033[2Jgone", 0, "?[2Jgone"},
+		{"a\tb", 0, "a b"},
+		{"\xff\xfe", 0, "??"},
+		{"reading \xe2\x80\xae" "around", 0, "reading ?around"},
+		{"too long a text", 8, "too lon\xe2\x80\xa6"},
+		{"fits", 4, "fits"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_buf struct buf out;
+		buf_init(&out, 1024);
+		screen_add_safe(&out, cases[i].text, cases[i].columns);
+		assert_string_equal(out.data, cases[i].shown);
+	}
+}
+
+static void columns_are_aligned_by_what_is_seen(void **state)
+{
+	(void)state;
+	struct screen screen = {0};
+	cleanup_grid struct grid *grid = grid_new();
+	buf_init(&screen.out, 4096);
+	grid_cell(grid, INK_PLAIN, "a"), grid_number(grid, INK_PLAIN, "1"), grid_cell(grid, INK_PLAIN, "last"), grid_row(grid);
+	grid_cell(grid, INK_PLAIN, "\xc3\xa9t\xc3\xa9"), grid_number(grid, INK_PLAIN, "100"), grid_cell(grid, INK_PLAIN, "%s", ""), grid_row(grid);
+	grid_print(grid, 1, &screen);
+	assert_string_equal(screen.out.data, " a      1  last\n \xc3\xa9t\xc3\xa9  100\n");
+	screen_done(&screen);
+}
+
+int main(void)
+{
+	unsetenv("PENSTOCK_SOCKET");
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_command_explains_itself, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(every_command_refuses_an_unknown_option, fixture_setup, fixture_teardown),
+		cmocka_unit_test(names_are_unique_and_groups_stand_together),
+		cmocka_unit_test_setup_teardown(mistakes_are_told, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(the_socket_is_taken_from_the_environment_and_the_file_here, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(help_lists_every_command_that_is_not_hidden, fixture_setup, fixture_teardown),
+		cmocka_unit_test(a_strangers_text_cannot_command_the_terminal),
+		cmocka_unit_test(columns_are_aligned_by_what_is_seen),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
