@@ -60,19 +60,74 @@ static void check_header(struct checking *c, const struct csv_reader *csv)
 	}
 }
 
+/* What is malformed, so that all of it is told at once: the first record's message, and the lines of some others. */
+struct malformed {
+	struct error *first;
+	uint64_t count, lines[CHECK_MAX_EXAMPLES];
+};
+
+static void note_malformed(struct malformed *m, const struct csv_reader *csv, struct error *err)
+{
+	if (m->count == 0)
+		m->first = err;
+	else
+		error_free(err);
+	if (m->count < CHECK_MAX_EXAMPLES)
+		m->lines[m->count] = csv_last_problem(csv)->line;
+	m->count++;
+}
+
+static int tell_malformed(const struct malformed *m, struct error **err)
+{
+	if (m->count < 2)
+		return error_move(err, m->first);
+	cleanup_error struct error *first = m->first;
+	cleanup_buf struct buf lines;
+	buf_init(&lines, 1024);
+	for (uint64_t i = 1; i < m->count && i < CHECK_MAX_EXAMPLES; i++)
+		buf_addf(&lines, "%s%llu", i > 1 ? ", " : "", (unsigned long long)m->lines[i]);
+	return error_set(err, error_code_of(first), 0, "%s (and %llu more malformed record%s: line%s %s%s)", error_message(first),
+			 (unsigned long long)m->count - 1, m->count == 2 ? "" : "s", m->count == 2 ? "" : "s", lines.data,
+			 m->count > CHECK_MAX_EXAMPLES ? ", ..." : "");
+}
+
+/* To the end of the file, past records that are malformed on their own. */
+static int check_records(struct checking *c, struct csv_reader *csv, struct malformed *m, struct error **err)
+{
+	for (;;) {
+		const struct csv_record *record;
+		struct error *bad = NULL;
+		int rc = csv_next(csv, &record, &bad);
+		if (rc == 0)
+			return 0;
+		if (rc > 0) {
+			if (check_record(c, record, err) < 0)
+				return -1;
+			continue;
+		}
+		const struct csv_problem *problem = csv_last_problem(csv);
+		if (!problem)
+			return error_move(err, bad);
+		bool goes_on = csv_problem_goes_on(problem->kind);
+		note_malformed(m, csv, bad);
+		if (!goes_on)
+			return 0;
+	}
+}
+
 static int check_file(struct checking *c, const char *path, struct error **err)
 {
+	struct malformed malformed = {0};
 	cleanup_csv struct csv_reader *csv = NULL;
-	const struct csv_record *record;
 	if (data_format_check(path, err) < 0 || csv_open(path, NULL, &csv, err) < 0)
 		return -1;
 	check_header(c, csv);
-	int rc;
-	while ((rc = csv_next(csv, &record, err)) > 0)
-		if (check_record(c, record, err) < 0)
-			return -1;
+	if (check_records(c, csv, &malformed, err) < 0) {
+		error_free(malformed.first);
+		return -1;
+	}
 	c->report->bytes += csv_bytes(csv);
-	return rc;
+	return malformed.count ? tell_malformed(&malformed, err) : 0;
 }
 
 int data_check(const struct data_schema *schema, const char *const *paths, size_t n_paths, struct check_report **ret, struct error **err)

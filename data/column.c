@@ -102,7 +102,11 @@ double moments_mean(const struct moments *m)
 {
 	if (m->n == 0)
 		return (double)NAN;
-	return m->first + (m->sum + m->sum_low) / (double)m->n;
+	/* sum / n in two parts, since the first value may be far from the mean and cancel against it. */
+	double n = (double)m->n, quotient = m->sum / n, rest = (fma(-quotient, n, m->sum) + m->sum_low) / n;
+	double mean = m->first;
+	add_exactly(&mean, &rest, quotient);
+	return mean + rest;
 }
 
 double moments_sd(const struct moments *m)
