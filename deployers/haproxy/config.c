@@ -80,11 +80,12 @@ static void global_section(const struct router_settings *s, const char *mark, st
 		 "ring penstock\n    format raw\n    maxlen 1024\n    size 8388608\n    timeout connect 1s\n    timeout server 10s\n"
 		 "    server log unix@%s log-proto octet-count\n",
 		 ROUTER_LOG_SOCKET);
+	/* Without idle-close-on-response a reload closes all idle connections under the clients' hands, and their next requests fail. */
 	buf_addf(out,
 		 "defaults\n    mode http\n    timeout connect 2s\n    timeout queue 5s\n    timeout http-request 10s\n    timeout http-keep-alive "
 		 "60s\n"
 		 "    timeout client %" PRIu64 "ms\n    timeout server %" PRIu64 "ms\n    timeout tunnel 1h\n"
-		 "    option redispatch 1\n    retries 3\n    balance roundrobin\n",
+		 "    option idle-close-on-response\n    option redispatch 1\n    retries 3\n    balance roundrobin\n",
 		 s->request_timeout_ms, s->request_timeout_ms);
 }
 

@@ -22,14 +22,14 @@ def story(dir, penstock):
     shown = daemon.wait_run(run)
     equal(shown["outcome"], "failed", f"the run ({shown['reason']})")
     equal([stage for stage in shown["stages"] if stage["attempts"]], [], "stages that were started")
-    text = daemon.penstock("show", str(run), status=1).out
+    text = daemon.penstock("show", "--wait", str(run), status=1).out
     for part in (".penstock.yml:8:5: error: ", "tiemout", "did you mean \"timeout\"?", ".penstock.yml:10:13: error: ", "did you mean \"train\"?", "^~~~"):
         contains(text, part, "show")
 
     repository.write(".penstock.yml", "version: 1\nstages: [\n")
     run = repository.push("Not even YAML")
     equal(daemon.wait_run(run)["outcome"], "failed", "the run")
-    contains(daemon.penstock("show", str(run), status=1).out, ".penstock.yml:", "show")
+    contains(daemon.penstock("show", "--wait", str(run), status=1).out, ".penstock.yml:", "show")
 
     repository.git("rm", "-q", "-f", ".penstock.yml")
     run = repository.push("None at all")

@@ -14,7 +14,7 @@ def story(dir, penstock):
     equal(shown["rollout"]["state"], "rolled_back", "the rollout")
     check("error" in shown["rollout"]["reason"], f"the rollout's reason: {shown['rollout']['reason']}")
     equal(model.daemon.live(), good, "what is live")
-    equal(model.daemon.penstock("show", str(run), status=4).status, 4, "the exit status of show")
+    equal(model.daemon.penstock("show", "--wait", str(run), status=4).status, 4, "the exit status of show")
     model.sent_more(200)
     check(model.end_load(shown["rollout"]["candidate"]["version"]) > 0, "the faulty release was judged by its own failures")
 

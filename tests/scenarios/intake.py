@@ -1,6 +1,7 @@
 """The inbox: what is taken, what is refused and how, and that nothing runs twice."""
 import json
 import secrets
+import socket
 
 from harness import Daemon, Repository, SMALL, equal, check, contains, scenario, sign_github, sign_penstock
 
@@ -45,21 +46,30 @@ def story(dir, penstock):
         equal(daemon.http_post_signed("small", payload).status, 400, what)
     equal(daemon.http_post_signed("small", dict(push, message="x" * (30 << 20))).status, 413, "an oversized body")
     head = f"POST /hooks/small HTTP/1.1\r\nHost: x\r\nX-Penstock-Delivery: {nonce}\r\nX-Penstock-Signature: {right}\r\n"
-    short = daemon.http_raw(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-5])
-    check(not short or short.split()[1] == b"400", f"a truncated body: {short!r}")
+    bad = daemon.http_raw(head.encode() + b"Content-Length: -5\r\n\r\n" + body)
+    check(not bad or bad.split()[1] == b"400", f"a Content-Length below zero: {bad!r}")
+    # A body that ends before its time: the sender is gone, and nothing was taken.
+    host, port = daemon.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=30) as half:
+        half.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-5])
+        equal(daemon.http("GET", "/healthz").status, 200, "/healthz while somebody takes his time")
     equal(daemon.runs(), [], "no run yet")
 
     # Taken once, however often it comes.
     first = daemon.http_post_signed("small", body, nonce)
     equal(first.status, 202, "a good delivery")
     check(not first.json["duplicate"] and first.json["run"], f"a new run: {first}")
-    for what, again in {"the same delivery": daemon.http_post_signed("small", body, nonce),
-                        "the same body under another nonce": daemon.http_post_signed("small", body)}.items():
+    for what in ("the same delivery", "the same delivery after a restart"):
+        again = daemon.http_post_signed("small", body, nonce)
         check(again.status in (200, 202), f"{what}: {again}")
         equal((again.json["run"], again.json["duplicate"]), (first.json["run"], True), what)
+        daemon.kill9()
+        daemon.start()
     shown = daemon.wait_run(first.json["run"])
     equal(shown["outcome"], "success", f"the run ({shown['reason']})")
     equal(len(daemon.runs()), 1, "runs")
+    # The same body under another nonce is another push: A, back to B, A again.
+    check(not daemon.http_post_signed("small", body).json["duplicate"], "the same push once more is a push of its own")
     daemon.stop()
 
     github(dir + "/github", penstock)

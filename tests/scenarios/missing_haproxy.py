@@ -9,7 +9,7 @@ def story(dir, penstock):
     equal(shown["outcome"], "infra", f"the run ({shown['reason']})")
     contains(shown["reason"] + str((shown["rollout"] or {}).get("reason")), "Debian's package is `haproxy`", "the reason")
     equal(next(s for s in shown["stages"] if s["name"] == "image")["outcome"], "success", "what does not need it")
-    contains(model.daemon.penstock("show", str(run), status=5).out, "Debian's package is `haproxy`", "show")
+    contains(model.daemon.penstock("show", "--wait", str(run), status=5).out, "Debian's package is `haproxy`", "show")
 
 
 scenario(story)

@@ -14,7 +14,7 @@ def story(dir, penstock):
     shown = daemon.wait_run(run)
     equal(shown["outcome"], "infra", "the run")
     contains(shown["reason"], f"the repository {repository.bare} is gone: put it back, or correct its url in penstock.yml, then retry the run", "the reason")
-    contains(daemon.penstock("show", str(run), status=5).out, "put it back", "show")
+    contains(daemon.penstock("show", "--wait", str(run), status=5).out, "put it back", "show")
     os.rename(away, repository.bare)
     daemon.penstock("retry", str(run))
     again = max(r["id"] for r in daemon.runs())

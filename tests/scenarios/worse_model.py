@@ -16,7 +16,7 @@ def story(dir, penstock):
     equal([s["name"] for s in shown["stages"] if s["name"] in ("image", "release") and s["attempts"]], [], "stages that ran all the same")
     equal(len(model.daemon.ask("rollouts")["rollouts"]), 1, "rollouts")
     equal(model.daemon.live(), live, "what is live")
-    equal(model.daemon.penstock("show", str(run), status=3).status, 3, "the exit status of show")
+    equal(model.daemon.penstock("show", "--wait", str(run), status=3).status, 3, "the exit status of show")
     model.end_load()
 
 
