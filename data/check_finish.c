@@ -34,9 +34,9 @@ static void judge(struct checking *c, size_t at, json_t *observed, bool good)
 static void judge_range(struct checking *c, size_t at, const struct data_range *range, double number)
 {
 	bool good = isfinite(number) && !(range->min.given && number < range->min.number) && !(range->max.given && number > range->max.number);
-	json_t *observed = !isfinite(number)		      ? json_null()
+	json_t *observed = !isfinite(number)                              ? json_null()
 			   : c->report->checks[at].kind == CHECK_DISTINCT ? json_integer((json_int_t)number)
-								  : json_real(number);
+									  : json_real(number);
 	judge(c, at, observed, good);
 }
 
@@ -81,8 +81,7 @@ static void finish_column(struct checking *c, struct column_state *s)
 		summary->max = check_value_json(&s->greatest);
 	}
 	if (s->at[CHECK_NULL_FRACTION] != NO_CHECK)
-		judge_range(c, s->at[CHECK_NULL_FRACTION], &column->null_fraction,
-			    rows ? (double)summary->nulls / (double)rows : 0);
+		judge_range(c, s->at[CHECK_NULL_FRACTION], &column->null_fraction, rows ? (double)summary->nulls / (double)rows : 0);
 	if (s->at[CHECK_MEAN] != NO_CHECK)
 		judge_range(c, s->at[CHECK_MEAN], &column->mean, summary->mean);
 	if (s->at[CHECK_SD] != NO_CHECK)

@@ -68,7 +68,10 @@ static void compile(struct column_state *s)
 static void add_aggregates(struct checking *c, struct column_state *s)
 {
 	const struct data_column *column = s->column;
-	const struct { enum check_kind kind; const struct data_range *range; } ranges[] = {
+	const struct {
+		enum check_kind kind;
+		const struct data_range *range;
+	} ranges[] = {
 		{CHECK_NULL_FRACTION, &column->null_fraction},
 		{CHECK_MEAN, &column->mean},
 		{CHECK_SD, &column->sd},

@@ -7,7 +7,9 @@
 
 /* ---- SipHash-2-4 with 128 bits ---- */
 
-struct sip { uint64_t v[4]; };
+struct sip {
+	uint64_t v[4];
+};
 
 static uint64_t rotate(uint64_t x, unsigned by)
 {
@@ -58,8 +60,8 @@ static const uint64_t *process_key(void)
 struct fingerprint fingerprint_of_bytes(const void *bytes, size_t len)
 {
 	const uint64_t *key = process_key();
-	struct sip s = {{key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d) ^ 0xee,
-			 key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)}};
+	struct sip s = {{key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d) ^ 0xee, key[0] ^ UINT64_C(0x6c7967656e657261),
+			 key[1] ^ UINT64_C(0x7465646279746573)}};
 	const unsigned char *p = bytes;
 	size_t left = len;
 	for (; left >= 8; left -= 8, p += 8) {
@@ -98,7 +100,9 @@ struct fingerprint fingerprint_of_value(const struct value *value)
 
 /* ---- the set: open addressing, doubling ---- */
 
-struct entry { uint64_t a, b, mark; }; /* a == 0: free */
+struct entry {
+	uint64_t a, b, mark;
+}; /* a == 0: free */
 
 struct value_set {
 	struct entry *entries;

@@ -7,8 +7,8 @@
 #include "data/column.h"
 #include "data/csv.h"
 
-#define SMALL_SET 20             /* so many different texts make a set ... */
-#define REPEATS 5                /* ... if on average each comes this often */
+#define SMALL_SET 20 /* so many different texts make a set ... */
+#define REPEATS 5    /* ... if on average each comes this often */
 #define UNIQUE_TOLD ((size_t)1000 * 1000)
 
 struct guess {

@@ -35,7 +35,7 @@ static const char *const type_choices[] = {
 #define X(name, text, doc) text,
 	VALUE_TYPES(X)
 #undef X
-	NULL};
+		NULL};
 static const char *const extra_choices[] = {"reject", "allow", NULL};
 
 static const struct schema type_schema = {.type = SCHEMA_ENUM, .choices = type_choices};
@@ -45,12 +45,12 @@ static const struct schema values_schema = {.type = SCHEMA_LIST, .item = &schema
 static const struct schema pattern_schema = {.type = SCHEMA_STRING, .check = check_pattern};
 static const struct schema drift_schema = {.type = SCHEMA_ANY, .check = refuse_drift};
 
-#define RANGE(id, of)                                                                     \
-	static const struct schema_field id##_fields[] = {                               \
-		{.name = "min", .schema = (of), .doc = "at least"},                      \
-		{.name = "max", .schema = (of), .doc = "at most"},                       \
-		{.name = NULL},                                                          \
-	};                                                                               \
+#define RANGE(id, of)                                                                                                                                \
+	static const struct schema_field id##_fields[] = {                                                                                           \
+		{.name = "min", .schema = (of), .doc = "at least"},                                                                                  \
+		{.name = "max", .schema = (of), .doc = "at most"},                                                                                   \
+		{.name = NULL},                                                                                                                      \
+	};                                                                                                                                           \
 	static const struct schema id##_schema = {.type = SCHEMA_STRUCT, .fields = id##_fields}
 RANGE(counts, &count_schema);
 RANGE(fractions, &schema_fraction);
@@ -78,8 +78,7 @@ static const struct schema column_schema = {.type = SCHEMA_STRUCT, .fields = col
 static const struct schema columns_schema = {
 	.type = SCHEMA_MAP, .item = &column_schema, .has_min = true, .min = 1, .has_max = true, .max = MAX_COLUMNS};
 
-static const struct schema compare_schema = {
-	.type = SCHEMA_LIST, .item = &schema_string, .has_min = true, .min = 3, .has_max = true, .max = 3};
+static const struct schema compare_schema = {.type = SCHEMA_LIST, .item = &schema_string, .has_min = true, .min = 3, .has_max = true, .max = 3};
 static const struct schema unique_schema = {.type = SCHEMA_LIST, .item = &schema_string, .has_min = true, .min = 1, .has_max = true, .max = 64};
 static const struct schema_field point_fields[] = {
 	{.name = "feature", .schema = &schema_string, .required = true, .doc = "when the features were known: a timestamp column"},
@@ -216,7 +215,11 @@ static void read_quantiles(struct reading *r, const struct yaml_node *node, stru
 static void check_fits_type(struct reading *r, const struct yaml_node *node, enum value_type type)
 {
 	bool number = type == VALUE_INT64 || type == VALUE_FLOAT64, text = type == VALUE_STRING, time = type == VALUE_TIMESTAMP;
-	const struct { const char *key; bool fits; const char *of; } keys[] = {
+	const struct {
+		const char *key;
+		bool fits;
+		const char *of;
+	} keys[] = {
 		{"matches", text, "string"},
 		{"length", text, "string"},
 		{"min", number || time, "int64, float64 and timestamp"},

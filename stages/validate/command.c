@@ -55,9 +55,9 @@ static int set_option(int option, struct arguments *ret, struct error **err)
 
 static int parse_arguments(int argc, char **argv, struct arguments *ret, struct error **err)
 {
-	static const struct option options[] = {{"schema", required_argument, NULL, 's'}, {"infer", no_argument, NULL, 'i'},
-						{"reference", required_argument, NULL, 'r'}, {"format", required_argument, NULL, 'f'},
-						{"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {
+		{"schema", required_argument, NULL, 's'}, {"infer", no_argument, NULL, 'i'}, {"reference", required_argument, NULL, 'r'},
+		{"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'},  {0}};
 	optind = 0;
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		if (set_option(option, ret, err) < 0)
