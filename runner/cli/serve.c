@@ -22,7 +22,7 @@ static const char help[] =
 	"\n"
 	"Example: penstock serve --config /etc/penstock/penstock.yml\n"
 	"\n"
-	"Exit status: 0 ended by a signal, 1 address or state in use, 2 usage or bad configuration, 5 input/output error.\n";
+	"Exit status: 0 ended by a signal, 2 usage or bad configuration, 5 address or state in use, input/output error.\n";
 
 int cli_serve(int argc, char **argv)
 {
@@ -56,7 +56,8 @@ int cli_serve(int argc, char **argv)
 	cleanup_error struct error *err = NULL;
 	if (serve(config, &err) < 0) {
 		fprintf(stderr, "penstock serve: %s\n", error_message(err));
-		return error_exit_status(err);
+		/* What is taken here is no conflict of the request but the surroundings': whoever started us may try again later. */
+		return error_code_of(err) == ERROR_CONFLICT ? 5 : error_exit_status(err);
 	}
 	return 0;
 }
