@@ -20,7 +20,7 @@ enum { MAX_COMMANDS = 64 };
 const struct cli_command cli_commands[] = {
 	{"lint", "Pipelines", "[--format text|json] [FILE|DIRECTORY...]", "check pipelines, every mistake at once", cli_lint},
 	{"run", "Pipelines", "[--stage STAGE] [--json] [DIR]", "run a checkout's pipeline here, without a daemon", cli_run},
-	{"validate", "Pipelines", "--data FILE --schema FILE", "check data against its schema", validate_command},
+	{"validate", "Pipelines", "DATA... --schema FILE | --infer DATA", "check data against its schema", validate_command},
 	{"score", "Pipelines", "--predictions DATA --task TASK ...", "measure a model's predictions", score_command},
 	{"gate", "Pipelines", "--rules FILE --metrics FILE [--baseline FILE]", "judge numbers by rules", gate_command},
 	{"build", "Pipelines", "--spec FILE --context DIR --layout DIR [--tag NAME]", "build an image from files", build_command},
