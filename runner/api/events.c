@@ -19,9 +19,9 @@ static void add_line(const struct db_stmt *q, struct buf *out)
 	const char *text = db_text(q, 6);
 	if (json_parse(text, strlen(text), &data, NULL) < 0)
 		data = json_null();
-	cleanup_json json_t *event = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)db_int(q, 0), "at_ms", (json_int_t)db_int(q, 1),
-					       "kind", api_text(db_text(q, 2)), "subject", api_text(db_text(q, 3)), "run", api_number_or_null(q, 4),
-					       "actor", api_text(db_text(q, 5)), "data", data);
+	cleanup_json json_t *event = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)db_int(q, 0), "at_ms",
+					       (json_int_t)db_int(q, 1), "kind", api_text(db_text(q, 2)), "subject", api_text(db_text(q, 3)), "run",
+					       api_number_or_null(q, 4), "actor", api_text(db_text(q, 5)), "data", data);
 	cleanup_free char *line = json_text(event);
 	buf_adds(out, line);
 	buf_addc(out, '\n');

@@ -65,8 +65,7 @@ static int refuse(const struct http_response *response, struct error **err)
 	return error_set(err, ERROR_PROTOCOL, 0, "the daemon answered with HTTP status %ld", response->status);
 }
 
-static int fetch(const struct cli_arguments *arguments, struct http_request *request, const char *path, struct http_response *ret,
-		 struct error **err)
+static int fetch(const struct cli_arguments *arguments, struct http_request *request, const char *path, struct http_response *ret, struct error **err)
 {
 	struct place place;
 	if (find_socket(arguments, &place, err) < 0)
@@ -80,8 +79,8 @@ static int fetch(const struct cli_arguments *arguments, struct http_request *req
 	if (error_code_of(why) != ERROR_UNAVAILABLE)
 		return error_move(err, STEAL(why));
 	return error_set(err, ERROR_UNAVAILABLE, 0,
-			 "the daemon is not reachable at %s (%s)%s\nIs `penstock serve` running, and may you use its socket?", socket,
-			 place.said_by, path_exists(socket) ? ": nobody answers there" : ": there is no such socket");
+			 "the daemon is not reachable at %s (%s)%s\nIs `penstock serve` running, and may you use its socket?", socket, place.said_by,
+			 path_exists(socket) ? ": nobody answers there" : ": there is no such socket");
 }
 
 static int ask(const struct cli_arguments *arguments, struct http_request *request, const char *path, json_t **ret, struct error **err)

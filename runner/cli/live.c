@@ -11,14 +11,20 @@
 
 enum { LOOK_AGAIN_MS = 500 };
 
-static const struct cli_usage targets_usage = {CLI_JSON | CLI_SOCKET, 0, 0,
-					       "Shows what is live where, as read back from the targets: release, copies ready, share of the traffic.", NULL,
-					       "penstock targets"};
-static const struct cli_usage rollouts_usage = {CLI_TARGET | CLI_WATCH | CLI_JSON | CLI_SOCKET, 0, 0,
-						"Shows rollouts, newest first: how far they are, what they wait for, how they ended and why.", NULL,
+static const struct cli_usage targets_usage = {
+	CLI_JSON | CLI_SOCKET, 0, 0, "Shows what is live where, as read back from the targets: release, copies ready, share of the traffic.", NULL,
+	"penstock targets"};
+static const struct cli_usage rollouts_usage = {CLI_TARGET | CLI_WATCH | CLI_JSON | CLI_SOCKET,
+						0,
+						0,
+						"Shows rollouts, newest first: how far they are, what they wait for, how they ended and why.",
+						NULL,
 						"penstock rollouts --watch"};
-static const struct cli_usage releases_usage = {CLI_REPOSITORY | CLI_LIMIT | CLI_JSON | CLI_SOCKET, 0, 0,
-						"Lists releases, newest first: the images that runs have built, and where they are live.", NULL,
+static const struct cli_usage releases_usage = {CLI_REPOSITORY | CLI_LIMIT | CLI_JSON | CLI_SOCKET,
+						0,
+						0,
+						"Lists releases, newest first: the images that runs have built, and where they are live.",
+						NULL,
 						"penstock releases --repository tumour"};
 
 static void add_heads(struct grid *grid, const char *const *heads)
@@ -96,8 +102,7 @@ int cli_targets(int argc, char **argv)
 	json_t *target;
 	screen_init(&screen);
 	add_heads(grid, heads);
-	json_array_foreach(targets, i, target)
-		add_target(grid, target);
+	json_array_foreach(targets, i, target) add_target(grid, target);
 	return finish(&screen, grid, json_array_size(targets) == 0, "no targets: the operator's file names none");
 }
 
@@ -110,8 +115,7 @@ static void add_release(struct grid *grid, const json_t *release)
 	size_t i;
 	json_t *name;
 	buf_init(&live, 64 * 1024);
-	json_array_foreach(json_object_get(release, "live_on"), i, name)
-		buf_addf(&live, "%s%s", i ? ", " : "", json_string_value(name));
+	json_array_foreach(json_object_get(release, "live_on"), i, name) buf_addf(&live, "%s%s", i ? ", " : "", json_string_value(name));
 	short_age(json_int_or(release, "created_ms", 0), age);
 	const char *image = json_string_or(release, "image", "");
 	grid_cell(grid, INK_BOLD, "%s", json_string_or(release, "version", ""));
@@ -135,8 +139,7 @@ int cli_releases(int argc, char **argv)
 	cleanup_json json_t *answer = NULL;
 	cleanup_free char *limit = client_escape(arguments.limit ? arguments.limit : "20");
 	cleanup_free char *repository = arguments.repository ? client_escape(arguments.repository) : NULL;
-	cleanup_free char *path =
-		xasprintf("/v1/releases?limit=%s%s%s", limit, repository ? "&repository=" : "", repository ? repository : "");
+	cleanup_free char *path = xasprintf("/v1/releases?limit=%s%s%s", limit, repository ? "&repository=" : "", repository ? repository : "");
 	if (client_call(&arguments, "GET", path, NULL, &answer, &err) < 0)
 		return cli_fail(&arguments, err);
 	if (arguments.json)
@@ -148,8 +151,7 @@ int cli_releases(int argc, char **argv)
 	json_t *release;
 	screen_init(&screen);
 	add_heads(grid, heads);
-	json_array_foreach(releases, i, release)
-		add_release(grid, release);
+	json_array_foreach(releases, i, release) add_release(grid, release);
 	return finish(&screen, grid, json_array_size(releases) == 0, "no releases: no run has built an image yet");
 }
 
@@ -163,8 +165,7 @@ static int print_rollouts(const json_t *rollouts, bool again)
 	screen_init(&screen);
 	if (again && screen.glyphs)
 		buf_adds(&screen.out, "\033[H\033[2J");
-	json_array_foreach(rollouts, i, rollout)
-		add_rollout_lines(&screen, rollout, 0);
+	json_array_foreach(rollouts, i, rollout) add_rollout_lines(&screen, rollout, 0);
 	if (json_array_size(rollouts) == 0)
 		buf_adds(&screen.out, "no rollouts\n");
 	int status = screen_flush(&screen);

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct cli_usage usage = {CLI_STAGE | CLI_FOLLOW | CLI_SOCKET, 1, 1,
+static const struct cli_usage usage = {CLI_STAGE | CLI_FOLLOW | CLI_SOCKET,
+				       1,
+				       1,
 				       "Prints the logs of a run's stages in the order of the plan, each line after `stage | `;\n"
 				       "with --follow also what is still to come, as it comes. Secrets are masked already.",
 				       "0 printed, 1 no such run or stage, 2 wrong usage, 5 the daemon is not reachable;\n"
@@ -81,8 +83,8 @@ static int stream_log(const struct cli_arguments *arguments, int64_t id, struct 
 {
 	struct printer printer = {.terminal = isatty(STDOUT_FILENO)};
 	cleanup_free char *stage = arguments->stage ? client_escape(arguments->stage) : NULL;
-	cleanup_free char *path = xasprintf("/v1/runs/%lld/log?follow=%d%s%s", (long long)id, arguments->follow != NULL, stage ? "&stage=" : "",
-					    stage ? stage : "");
+	cleanup_free char *path =
+		xasprintf("/v1/runs/%lld/log?follow=%d%s%s", (long long)id, arguments->follow != NULL, stage ? "&stage=" : "", stage ? stage : "");
 	buf_init(&printer.sequence, 64);
 	int result = client_stream(arguments, path, print_bytes, &printer, err);
 	buf_done(&printer.sequence);

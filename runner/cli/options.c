@@ -23,8 +23,8 @@ static const struct {
 static const char **field_of(struct cli_arguments *arguments, int index)
 {
 	switch ((enum cli_option_index)index) {
-#define X(bit, name, argument, field, doc) \
-	case CLI_INDEX_##bit:              \
+#define X(bit, name, argument, field, doc)                                                                                                           \
+	case CLI_INDEX_##bit:                                                                                                                        \
 		return &arguments->field;
 		CLI_OPTIONS(X)
 #undef X

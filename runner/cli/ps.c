@@ -9,12 +9,14 @@
 
 enum { COMMIT_SHOWN = 8 };
 
-static const struct cli_usage usage = {
-	CLI_REPOSITORY | CLI_BRANCH | CLI_STATE | CLI_LIMIT | CLI_JSON | CLI_SOCKET, 0, 0,
-	"Lists the runs, newest first, and how their stages stand:\n"
-	"  + success   x failed, rejected   > running   . waiting   - skipped   / cancelled   < rolled back\n"
-	"`penstock show RUN` tells why a run ended as it did.",
-	NULL, "penstock ps --state running"};
+static const struct cli_usage usage = {CLI_REPOSITORY | CLI_BRANCH | CLI_STATE | CLI_LIMIT | CLI_JSON | CLI_SOCKET,
+				       0,
+				       0,
+				       "Lists the runs, newest first, and how their stages stand:\n"
+				       "  + success   x failed, rejected   > running   . waiting   - skipped   / cancelled   < rolled back\n"
+				       "`penstock show RUN` tells why a run ended as it did.",
+				       NULL,
+				       "penstock ps --state running"};
 
 static void add_query(struct buf *path, const char *name, const char *value)
 {
@@ -67,8 +69,7 @@ static int print_runs(const json_t *runs)
 	for (i = 0; i < ARRAY_SIZE(heads); i++)
 		grid_cell(grid, INK_DIM, "%s", heads[i]);
 	grid_row(grid);
-	json_array_foreach(runs, i, run)
-		add_run(grid, run, &screen);
+	json_array_foreach(runs, i, run) add_run(grid, run, &screen);
 	if (json_array_size(runs) > 0)
 		grid_print(grid, 0, &screen);
 	else

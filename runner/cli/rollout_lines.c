@@ -10,8 +10,8 @@ enum ink rollout_ink(const json_t *rollout)
 		const char *state;
 		enum ink ink;
 	} inks[] = {
-		{"promoted", INK_GREEN}, {"keeping_old", INK_GREEN},	{"failed", INK_RED},   {"rolled_back", INK_YELLOW},
-		{"paused", INK_YELLOW},	 {"rolling_back", INK_YELLOW}, {"waiting", INK_DIM},
+		{"promoted", INK_GREEN}, {"keeping_old", INK_GREEN},   {"failed", INK_RED},  {"rolled_back", INK_YELLOW},
+		{"paused", INK_YELLOW},  {"rolling_back", INK_YELLOW}, {"waiting", INK_DIM},
 	};
 	const char *state = json_string_or(rollout, "state", "");
 	for (size_t i = 0; i < ARRAY_SIZE(inks); i++)
@@ -45,6 +45,6 @@ void add_rollout_lines(struct screen *screen, const json_t *rollout, unsigned in
 		screen_ink(screen, INK_PLAIN, ", %g%% of the traffic", (double)json_int_or(rollout, "weight_ppm", 0) / 10000);
 	buf_addc(&screen->out, '\n');
 	add_line(screen, indent + 2, "because:", json_string_or(rollout, "reason", ""));
-	add_line(screen, indent + 2, json_bool_or(rollout, "held", false) ? "held, waits for:" : "waits for:",
-		 json_string_or(rollout, "waits_for", ""));
+	add_line(screen, indent + 2,
+		 json_bool_or(rollout, "held", false) ? "held, waits for:" : "waits for:", json_string_or(rollout, "waits_for", ""));
 }

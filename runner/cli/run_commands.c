@@ -7,12 +7,16 @@
 #include <string.h>
 
 static const struct cli_usage cancel_usage = {
-	CLI_JSON | CLI_WAIT | CLI_SOCKET, 1, 1,
+	CLI_JSON | CLI_WAIT | CLI_SOCKET,
+	1,
+	1,
 	"Cancels a run: its running stages get TERM and a moment to stop, a rollout it has under way goes back.",
 	"0 asked for (with --wait: it has ended), 1 no such run or it has ended already, 2 wrong usage, 5 the daemon is not reachable.",
 	"penstock cancel --wait 12"};
 static const struct cli_usage retry_usage = {
-	CLI_FROM | CLI_JSON | CLI_WAIT | CLI_SOCKET, 1, 1,
+	CLI_FROM | CLI_JSON | CLI_WAIT | CLI_SOCKET,
+	1,
+	1,
 	"Runs a finished run's pipeline once more, with the same commit and inputs, as a new run.",
 	"0 started, 1 no such run or it has not ended, 2 wrong usage, 5 the daemon is not reachable;\n"
 	"with --wait that of the new run: 0 success, 1 failed, 3 rejected by a gate, 4 cancelled or rolled back.",

@@ -36,7 +36,7 @@ void screen_done(struct screen *screen)
 }
 
 static const char *const codes[] = {
-	[INK_PLAIN] = "",	   [INK_DIM] = "\033[2m",     [INK_BOLD] = "\033[1m", [INK_GREEN] = "\033[32m",
+	[INK_PLAIN] = "",       [INK_DIM] = "\033[2m",     [INK_BOLD] = "\033[1m",  [INK_GREEN] = "\033[32m",
 	[INK_RED] = "\033[31m", [INK_YELLOW] = "\033[33m", [INK_BLUE] = "\033[36m",
 };
 
@@ -105,11 +105,9 @@ static const struct {
 	enum ink ink;
 	const char *glyph, *letter;
 } standings[] = {
-	{"success", INK_GREEN, "\xe2\x9c\x94", "+"},	{"promoted", INK_GREEN, "\xe2\x9c\x94", "+"},
-	{"skipped", INK_DIM, "\xe2\x80\x93", "-"},	{"cancelled", INK_YELLOW, "\xe2\x8a\x98", "/"},
-	{"rolled_back", INK_YELLOW, "\xe2\x86\xa9", "<"}, {"waiting", INK_DIM, "\xe2\x97\x8b", "."},
-	{"queued", INK_DIM, "\xe2\x97\x8b", "."},		{"running", INK_BLUE, "\xe2\x97\x8f", ">"},
-	{"syncing", INK_BLUE, "\xe2\x97\x8f", ">"},
+	{"success", INK_GREEN, "\xe2\x9c\x94", "+"},    {"promoted", INK_GREEN, "\xe2\x9c\x94", "+"},     {"skipped", INK_DIM, "\xe2\x80\x93", "-"},
+	{"cancelled", INK_YELLOW, "\xe2\x8a\x98", "/"}, {"rolled_back", INK_YELLOW, "\xe2\x86\xa9", "<"}, {"waiting", INK_DIM, "\xe2\x97\x8b", "."},
+	{"queued", INK_DIM, "\xe2\x97\x8b", "."},       {"running", INK_BLUE, "\xe2\x97\x8f", ">"},       {"syncing", INK_BLUE, "\xe2\x97\x8f", ">"},
 };
 
 static size_t find_standing(const char *state, const char *outcome)

@@ -13,12 +13,15 @@
 
 enum { VALUE_MAX = 64 * 1024 };
 
-static const struct cli_usage usage = {CLI_JSON | CLI_SOCKET, 1, 2,
+static const struct cli_usage usage = {CLI_JSON | CLI_SOCKET,
+				       1,
+				       2,
 				       "Secrets of stages and webhooks. They are sealed at rest, masked in logs and never shown again.\n"
 				       "  set NAME      reads the value from standard input; on a terminal it is not echoed\n"
 				       "  list          names, and who saved them when\n"
 				       "  remove NAME   forgets one",
-				       NULL, "openssl rand -hex 24 | penstock secret set tumour_hook"};
+				       NULL,
+				       "openssl rand -hex 24 | penstock secret set tumour_hook"};
 
 static int read_all(struct buf *value, struct error **err)
 {

@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-static const struct cli_usage usage = {CLI_WAIT | CLI_JSON | CLI_SOCKET, 1, 1,
+static const struct cli_usage usage = {CLI_WAIT | CLI_JSON | CLI_SOCKET,
+				       1,
+				       1,
 				       "Shows a run: its stages with outcome, time and reason, metrics and gate rows, its rollout,\n"
 				       "and the mistakes of a pipeline that could not be planned.",
 				       "0 shown, 1 no such run, 2 wrong usage, 5 the daemon is not reachable;\n"
@@ -66,8 +68,7 @@ static void add_stages(struct screen *screen, const json_t *stages)
 	cleanup_grid struct grid *grid = grid_new();
 	size_t i;
 	json_t *stage;
-	json_array_foreach(stages, i, stage)
-		add_stage(grid, stage, screen);
+	json_array_foreach(stages, i, stage) add_stage(grid, stage, screen);
 	if (json_array_size(stages) == 0)
 		return;
 	buf_addc(&screen->out, '\n');

@@ -9,23 +9,26 @@
 
 enum { WITH_WAIT = CLI_WAIT | CLI_JSON | CLI_SOCKET, WITHOUT = CLI_JSON | CLI_SOCKET };
 
-#define WAIT_EXITS                                                                                                                    \
-	"0 asked for, 1 refused or no such target, 2 wrong usage, 5 the daemon is not reachable;\n"                                  \
+#define WAIT_EXITS                                                                                                                                   \
+	"0 asked for, 1 refused or no such target, 2 wrong usage, 5 the daemon is not reachable;\n"                                                  \
 	"with --wait how the rollout ended: 0 as it was asked for, 4 rolled back instead, 1 otherwise."
 
 static const struct {
 	const char *name, *promise;
 	struct cli_usage usage;
 } commands[] = {
-	{"promote", "is being promoted",
+	{"promote",
+	 "is being promoted",
 	 {WITH_WAIT, 1, 1, "Promotes the release that is being rolled out to a target: the rest of its steps is skipped.", WAIT_EXITS,
 	  "penstock promote --wait prod"}},
-	{"rollback", "goes back",
+	{"rollback",
+	 "goes back",
 	 {WITH_WAIT, 1, 1,
 	  "Takes a target back at once: to the release before the rollout that is under way, or, without one, to the\n"
 	  "previous release.",
 	  WAIT_EXITS, "penstock rollback --wait prod"}},
-	{"pause", "is being paused; `penstock resume` lets it go on",
+	{"pause",
+	 "is being paused; `penstock resume` lets it go on",
 	 {WITHOUT, 1, 1, "Stops the clock of the rollout to a target; the traffic stays as it is.", NULL, "penstock pause prod"}},
 	{"resume", "goes on", {WITHOUT, 1, 1, "Lets a paused rollout go on.", NULL, "penstock resume prod"}},
 };

@@ -117,9 +117,10 @@ static void write_state(struct desk *desk, const char *name, const char *text)
 /* Run 1 has failed, run 2 was refused by lint. */
 static void furnish(struct desk *desk)
 {
-	run_sql(desk, "INSERT INTO run (id, repository, facts, commit_sha, state, outcome, reason, created_ms, started_ms, finished_ms) VALUES"
-		      " (1, 'tumour', '{\"kind\":\"push\",\"branch\":\"main\",\"message\":\"Better\",\"author\":\"Ann\"}', 'c0ffee', 'finished', 'failed',"
-		      " 'train: no', 1000, 1100, 2000)");
+	run_sql(desk,
+		"INSERT INTO run (id, repository, facts, commit_sha, state, outcome, reason, created_ms, started_ms, finished_ms) VALUES"
+		" (1, 'tumour', '{\"kind\":\"push\",\"branch\":\"main\",\"message\":\"Better\",\"author\":\"Ann\"}', 'c0ffee', 'finished', 'failed',"
+		" 'train: no', 1000, 1100, 2000)");
 	run_sql(desk, "INSERT INTO run (id, repository, facts, state, outcome, created_ms, finished_ms) VALUES"
 		      " (2, 'other', '{\"kind\":\"push\",\"branch\":\"x\"}', 'finished', 'failed', 3000, 3001)");
 	run_sql(desk, "INSERT INTO stage (id, run_id, idx, name, kind, state, outcome, reason, result, started_ms, finished_ms) VALUES"
@@ -156,13 +157,15 @@ static void runs_are_listed_newest_first(void **state)
 		assert_int_equal(json_array_size(json_object_get(one, "runs")), 1);
 		assert_int_equal(json_array_size(json_object_get(none, "runs")), 0);
 		cleanup_free char *text = json_text(json_array_get(json_object_get(mine, "runs"), 0));
-		assert_string_equal(text,
-				    "{\"author\":\"Ann\",\"branch\":\"main\",\"cancelled_by\":null,\"commit\":\"c0ffee\",\"created_ms\":1000,\"event\":\"push\","
-				    "\"finished_ms\":2000,\"id\":1,\"message\":\"Better\",\"name\":\"\",\"outcome\":\"failed\",\"pipeline\":\".penstock.yml\","
-				    "\"reason\":\"train: no\",\"repository\":\"tumour\",\"rerun_of\":null,\"stages\":["
-				    "{\"name\":\"data\",\"outcome\":\"success\",\"state\":\"finished\"},"
-				    "{\"name\":\"train\",\"outcome\":\"failed\",\"state\":\"finished\"},"
-				    "{\"name\":\"image\",\"outcome\":\"skipped\",\"state\":\"finished\"}],\"started_ms\":1100,\"state\":\"finished\",\"tag\":\"\"}");
+		assert_string_equal(
+			text,
+			"{\"author\":\"Ann\",\"branch\":\"main\",\"cancelled_by\":null,\"commit\":\"c0ffee\",\"created_ms\":1000,\"event\":\"push\","
+			"\"finished_ms\":2000,\"id\":1,\"message\":\"Better\",\"name\":\"\",\"outcome\":\"failed\",\"pipeline\":\".penstock.yml\","
+			"\"reason\":\"train: no\",\"repository\":\"tumour\",\"rerun_of\":null,\"stages\":["
+			"{\"name\":\"data\",\"outcome\":\"success\",\"state\":\"finished\"},"
+			"{\"name\":\"train\",\"outcome\":\"failed\",\"state\":\"finished\"},"
+			"{\"name\":\"image\",\"outcome\":\"skipped\",\"state\":\"finished\"}],\"started_ms\":1100,\"state\":\"finished\",\"tag\":"
+			"\"\"}");
 	}
 	desk_close(&desk);
 }
@@ -175,8 +178,9 @@ static void a_run_is_shown_with_its_stages_and_mistakes(void **state)
 	{
 		cleanup_json json_t *run = ask_json(&desk, "/v1/runs/1"), *bad = ask_json(&desk, "/v1/runs/2");
 		cleanup_free char *stage = json_text(json_array_get(json_object_get(run, "stages"), 0));
-		assert_string_equal(stage, "{\"attempts\":1,\"finished_ms\":1200,\"image\":null,\"kind\":\"validate\",\"name\":\"data\",\"outcome\":\"success\","
-					   "\"outputs\":null,\"reason\":\"\",\"result\":{\"rows\":3},\"started_ms\":1100,\"state\":\"finished\"}");
+		assert_string_equal(
+			stage, "{\"attempts\":1,\"finished_ms\":1200,\"image\":null,\"kind\":\"validate\",\"name\":\"data\",\"outcome\":\"success\","
+			       "\"outputs\":null,\"reason\":\"\",\"result\":{\"rows\":3},\"started_ms\":1100,\"state\":\"finished\"}");
 		assert_int_equal(json_int_or(json_array_get(json_object_get(run, "stages"), 1), "attempts", 0), 2);
 		assert_true(json_is_null(json_object_get(run, "rollout")) && json_is_null(json_object_get(run, "diagnostics")));
 		assert_string_equal(json_string_or(bad, "diagnostics", ""), ".penstock.yml:1:1: error: no\n");

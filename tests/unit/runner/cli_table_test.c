@@ -135,9 +135,10 @@ static void the_socket_is_taken_from_the_environment_and_the_file_here(void **st
 	cleanup_free char *file = fixture_write(fixture, "penstock.yml", "socket: here.sock\nstate: state\n");
 	{
 		cleanup_said struct said said = SAY(fixture, "ps");
-		assert_string_equal(said.err, fixture_text(fixture, "penstock ps: the daemon is not reachable at %s/here.sock (named by ./penstock.yml): "
-								    "there is no such socket\n"
-								    "Is `penstock serve` running, and may you use its socket?\n"));
+		assert_string_equal(said.err,
+				    fixture_text(fixture, "penstock ps: the daemon is not reachable at %s/here.sock (named by ./penstock.yml): "
+							  "there is no such socket\n"
+							  "Is `penstock serve` running, and may you use its socket?\n"));
 	}
 	setenv("PENSTOCK_SOCKET", "there.sock", 1);
 	cleanup_said struct said said = SAY(fixture, "ps");
@@ -168,7 +169,9 @@ static void a_strangers_text_cannot_command_the_terminal(void **state)
 		{"\033[2Jgone", 0, "?[2Jgone"},
 		{"a\tb", 0, "a b"},
 		{"\xff\xfe", 0, "??"},
-		{"reading \xe2\x80\xae" "around", 0, "reading ?around"},
+		{"reading \xe2\x80\xae"
+		 "around",
+		 0, "reading ?around"},
 		{"too long a text", 8, "too lon\xe2\x80\xa6"},
 		{"fits", 4, "fits"},
 	};
