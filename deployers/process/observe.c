@@ -15,7 +15,7 @@ struct observer {
 
 static struct arm_status *arm_for(struct actual *actual, const char *image)
 {
-	for (unsigned i = 0; i < actual->n_arms; i++)
+	for (unsigned i = 0; i < actual->n_arms && i < MAX_ARMS; i++)
 		if (strcmp(actual->arms[i].image, image) == 0)
 			return &actual->arms[i];
 	if (actual->n_arms == MAX_ARMS)
@@ -62,7 +62,7 @@ static void add_fallbacks(struct actual *actual, const struct process *process)
 	for (int slot = 0; slot < SLOTS; slot++) {
 		if (!process->tally.fell_back[slot])
 			continue;
-		for (unsigned i = 0; i < actual->n_arms; i++)
+		for (unsigned i = 0; i < actual->n_arms && i < MAX_ARMS; i++)
 			if (strcmp(actual->arms[i].image, process->tally.slot_image[slot]) == 0 && !actual->arms[i].message[0])
 				snprintf(actual->arms[i].message, sizeof(actual->arms[i].message),
 					 "%llu requests meant for it were answered by the other arm, since none of its copies was up",
