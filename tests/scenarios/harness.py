@@ -440,6 +440,8 @@ def tear_down(dir):
             daemon.stop()
         except AssertionError as problem:
             problems.append(str(problem))
+        if re.search(r"Sanitizer|runtime error:|Assertion|assertion", daemon.log_text()):
+            problems.append("the daemon's log tells of a mistake of our own")
         down = daemon.penstock("down", "--config", daemon.config, status=None)
         if down.status:
             problems.append(f"cannot take everything down: {down}")

@@ -1,8 +1,9 @@
 """The hook: pushes start runs; a daemon that is down costs nothing; what is delivered twice runs once."""
 import os
 import shutil
+import subprocess
 
-from harness import Daemon, Repository, SMALL, command, contains, equal, scenario, wait
+from harness import Daemon, Repository, SMALL, command, contains, environment, equal, scenario, wait
 
 
 def story(dir, penstock):
@@ -61,6 +62,18 @@ def story(dir, penstock):
     tagged = repository.git("push", "-q", "origin", "v1")
     contains(tagged.err, "penstock: tags/v1: ", "what the pusher sees")
     equal(repository.git("push", "-q", "origin", ":topic").err.count("refused"), 0, "refusals of a deletion")
+
+    # Many at once: the spool keeps an order, and each is delivered once.
+    before = len(daemon.runs())
+    commits = {f"side-{i}": repository.commit(f"Side {i}") for i in range(8)}
+    pushes = [subprocess.Popen(["git", "push", "-q", "origin", f"{commit}:refs/heads/{branch}"], cwd=repository.work, env=environment(),
+                               stderr=subprocess.PIPE, text=True) for branch, commit in commits.items()]
+    for push in pushes:
+        said = push.communicate(timeout=60)[1]
+        equal(push.returncode, 0, f"the exit status of a push among many\n{said}")
+    equal(os.listdir(spool), [], "spooled deliveries")
+    started = daemon.runs()[:-before]
+    equal(sorted((run["branch"], run["commit"]) for run in started), sorted(commits.items()), "runs of many pushes at once")
 
     # Another hook is not overwritten unasked.
     other = os.path.join(dir, "other.git")
