@@ -4,7 +4,7 @@ enum { MAX_SECRET = 64 * 1024, MAX_COMMAND = 16 * 1024 };
 
 const struct http_route api_routes[] = {
 	{"GET", "/v1/runs", api_list_runs, "runs, newest first (?limit, ?repository, ?branch, ?state)", .read_only = true},
-	{"POST", "/v1/runs", api_create_run, "starts a run by hand {repository, branch | commit, inputs}", .max_body = MAX_COMMAND},
+	{"POST", "/v1/runs", api_create_run, "starts a run by hand {repository, branch, commit, inputs}", .max_body = MAX_COMMAND},
 	{"GET", "/v1/runs/:id", api_get_run, "one run with its stages, its rollout and its pipeline's mistakes", .read_only = true},
 	{"GET", "/v1/runs/:id/log", api_get_log, "its logs as plain text (?stage, ?follow=1)", .read_only = true},
 	{"POST", "/v1/runs/:id/cancel", api_cancel_run, "cancels it", .max_body = MAX_COMMAND},

@@ -54,13 +54,14 @@ static int manual_facts(struct core *core, const json_t *body, const char *actor
 		return -1;
 	if (!config_repository(core->config, repository))
 		return error_set(err, ERROR_NOT_FOUND, 0, "there is no repository \"%.100s\" in %s", repository, core->config->file);
-	if (!branch[0] && !commit[0])
-		return error_set(err, ERROR_INVALID, 0, "body: say which branch or which commit");
-	if (branch[0] && !is_branch(branch))
+	/* git-sync fetches what it can name exactly: a branch may have moved on by the time it looks. */
+	if (!branch[0] || !commit[0])
+		return error_set(err, ERROR_INVALID, 0, "body: say which \"commit\" of which \"branch\"");
+	if (!is_branch(branch))
 		return error_set(err, ERROR_INVALID, 0, "body: \"branch\" is no name of a branch");
-	if (commit[0] && !is_commit(commit))
+	if (!is_commit(commit))
 		return error_set(err, ERROR_INVALID, 0, "body: \"commit\" must be a whole commit id in lower case");
-	cleanup_free char *ref = branch[0] ? xasprintf("refs/heads/%s", branch) : xstrdup("");
+	cleanup_free char *ref = xasprintf("refs/heads/%s", branch);
 	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:o}", "kind", "manual", "branch", branch, "ref", ref, "commit", commit, "started_by", actor,
 			 "trusted", true, "inputs", inputs ? json_deep_copy(inputs) : json_object());
 	return 0;

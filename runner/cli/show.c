@@ -18,6 +18,17 @@ static const struct cli_usage usage = {CLI_WAIT | CLI_JSON | CLI_SOCKET,
 				       "with --wait: 0 success, 1 failed, 3 rejected by a gate, 4 cancelled or rolled back, 5 infrastructure.",
 				       "penstock show --wait 12"};
 
+static void add_message(struct screen *screen, const char *message, const char *author)
+{
+	if (!message[0] && !author[0])
+		return; /* not fetched yet */
+	buf_adds(&screen->out, "  ");
+	screen_ink(screen, INK_PLAIN, "%s", message);
+	if (author[0])
+		screen_ink(screen, INK_DIM, " (%s)", author);
+	buf_addc(&screen->out, '\n');
+}
+
 static void add_head(struct screen *screen, const json_t *run)
 {
 	char age[24], span[24];
@@ -31,11 +42,8 @@ static void add_head(struct screen *screen, const json_t *run)
 	buf_adds(&screen->out, "  ");
 	screen_ink(screen, outcome_ink(json_string_or(run, "state", ""), json_string_or(run, "outcome", "")), "%s", standing(run));
 	screen_ink(screen, INK_DIM, "%s%s, %s ago", span[0] ? " in " : "", span, age);
-	buf_adds(&screen->out, "\n  ");
-	screen_ink(screen, INK_PLAIN, "%s", json_string_or(run, "message", ""));
-	if (author[0])
-		screen_ink(screen, INK_DIM, " (%s)", author);
 	buf_addc(&screen->out, '\n');
+	add_message(screen, json_string_or(run, "message", ""), author);
 	if (json_is_integer(json_object_get(run, "rerun_of")))
 		buf_addf(&screen->out, "  once more: run %lld\n", (long long)json_int_or(run, "rerun_of", 0));
 	if (json_string_or(run, "reason", "")[0]) {

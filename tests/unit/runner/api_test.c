@@ -285,6 +285,7 @@ static const struct {
 	{"POST", "/v1/runs/2/retry", "{\"from\":\"x\"}", 409,
 	 "{\"error\":{\"code\":\"conflict\",\"message\":\"run 2 has no stages to begin from: retry it as a whole\"}}"},
 	{"POST", "/v1/runs", "{\"repository\":\"nobody\",\"branch\":\"main\"}", 404, NULL},
+	{"POST", "/v1/runs", "{\"branch\":\"main\"}", 400, NULL},
 	{"POST", "/v1/targets/prod/explode", NULL, 404,
 	 "{\"error\":{\"code\":\"not_found\",\"message\":\"a target has no command \\\"explode\\\"; there are promote, rollback, pause, resume\"}}"},
 	{"POST", "/v1/targets/prod/promote", NULL, 503, "{\"error\":{\"code\":\"unavailable\",\"message\":\"rollouts are not open\"}}"},

@@ -157,6 +157,19 @@ static void help_lists_every_command_that_is_not_hidden(void **state)
 	}
 }
 
+static void the_manual_names_every_command(void **state)
+{
+	(void)state;
+	cleanup_free char *manual = NULL;
+	cleanup_error struct error *err = NULL;
+	assert_ok(file_read(SOURCE_DIR "/docs/cli.md", 1 << 20, &manual, NULL, &err), err);
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		cleanup_free char *name = xasprintf("`%s", command->name);
+		if (!has(manual, name))
+			fail_msg("docs/cli.md does not name %s", command->name);
+	}
+}
+
 static void a_strangers_text_cannot_command_the_terminal(void **state)
 {
 	static const struct {
@@ -207,6 +220,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(mistakes_are_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_socket_is_taken_from_the_environment_and_the_file_here, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(help_lists_every_command_that_is_not_hidden, fixture_setup, fixture_teardown),
+		cmocka_unit_test(the_manual_names_every_command),
 		cmocka_unit_test(a_strangers_text_cannot_command_the_terminal),
 		cmocka_unit_test(columns_are_aligned_by_what_is_seen),
 	};
