@@ -88,6 +88,7 @@ void route_find(const struct http_route *routes, const char *method, const char 
 		if (strcmp(route->method, wanted) == 0) {
 			if (take_params(route->pattern, path, ret)) {
 				ret->route = route;
+				ret->status = 0;
 				return;
 			}
 			route_match_done(ret);

@@ -237,7 +237,6 @@ static enum MHD_Result begin_call(struct http_call *call, const char *method, co
 	if (call->server->path && !admit(call)) {
 		refuse(call, 403, "denied", "only root and the daemon's own user may give commands");
 	} else {
-		call->match.status = 404;
 		check_route(call, method, path);
 	}
 	if (!call->refused) {
