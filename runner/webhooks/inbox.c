@@ -60,6 +60,20 @@ static int answer_again(struct http_call *call, const char *repository, const ch
 	return http_reply_json(call, 200, json_pack("{s:o, s:b}", "run", run, "duplicate", 1)) < 0 ? -1 : 1;
 }
 
+/* The log too tells only what is committed. */
+static void tell(struct core *core, void *text)
+{
+	(void)core;
+	log_write(LOG_INFO, "webhook", "%s", (const char *)text);
+	free(text);
+}
+
+static void forget(struct core *core, void *text)
+{
+	(void)core;
+	free(text);
+}
+
 static int store(struct http_call *call, const struct config_repository *repository, const struct webhook_event *event, const char *id,
 		 const char *fingerprint, struct error **err)
 {
@@ -74,7 +88,7 @@ static int store(struct http_call *call, const struct config_repository *reposit
 		.repository = repository->name, .delivery_row = db_last_id(core->db), .facts = event->facts, .actor = actor};
 	if (engine_create_run(core->engine, &request, &run_id, err) < 0)
 		return -1;
-	log_write(LOG_INFO, "webhook", "%s: delivery %s started run %lld", repository->name, id, (long long)run_id);
+	core_effect(core, tell, forget, xasprintf("%s: delivery %s started run %lld", repository->name, id, (long long)run_id));
 	metrics_count_delivery(DELIVERY_ACCEPTED);
 	return http_reply_json(call, 202, json_pack("{s:I, s:b}", "run", (json_int_t)run_id, "duplicate", 0));
 }

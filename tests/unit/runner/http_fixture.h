@@ -124,7 +124,12 @@ static inline void on_heard(void *arg, int events)
 	(void)arg, (void)events; /* only so that the loop wakes up */
 }
 
-/* Raw bytes to the server: whatever it says until it closes; owned by the caller. */
+static inline void nothing(void *arg)
+{
+	(void)arg; /* deferred, so that a turn of the loop does not wait */
+}
+
+/* Raw bytes to the server, and then, once it has them, the end if `shut`: whatever it says until it closes; owned by the caller. */
 static inline char *desk_talk(struct desk *desk, const char *bytes, bool shut)
 {
 	const struct sockaddr_in address = {
@@ -132,6 +137,10 @@ static inline char *desk_talk(struct desk *desk, const char *bytes, bool shut)
 	cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(send(fd, bytes, strlen(bytes), MSG_NOSIGNAL), strlen(bytes));
+	for (int i = 0; shut && i < 10; i++) {
+		loop_defer(desk->core->loop, nothing, NULL);
+		loop_turn(desk->core->loop);
+	}
 	if (shut)
 		assert_int_equal(shutdown(fd, SHUT_WR), 0);
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
