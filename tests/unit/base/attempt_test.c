@@ -471,7 +471,7 @@ static void a_full_disk_takes_neither_the_run_nor_its_record(void **state)
 		skip();
 	CLEANUP(ran_free)
 	struct ran *ran = run_script(fixture, "cat /dev/zero >fill; echo is not in the log; seq 100000 200000; rm fill; echo is in the log; exit 9");
-	cleanup_free char *probe = fixture_write(fixture, "room", "again");
+	free(fixture_write(fixture, "room", "again"));
 	await_leaders();
 	assert_int_equal(umount(fixture->dir), 0);
 	assert_int_equal(ran->state, ATTEMPT_FINISHED);

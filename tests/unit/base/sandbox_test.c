@@ -381,10 +381,10 @@ static void an_unpacked_image_can_be_the_root(void **state)
 	static const char *const argv[] = {"/app/busy", NULL};
 	const struct place *place = *state;
 	/* The leader program itself is a static executable: it says how it is started, and exits 2. */
-	cleanup_free char *script = fixture_write(place->fixture, "root/app/readme", "from the image\n");
+	free(fixture_write(place->fixture, "root/app/readme", "from the image\n"));
 	cleanup_free char *link = path_join(place->fixture->dir, "root/link");
 	cleanup_free char *busy = path_join(place->fixture->dir, "root/app/busy");
-	cleanup_free char *etc = fixture_write(place->fixture, "root/etc/image-release", "1\n");
+	free(fixture_write(place->fixture, "root/etc/image-release", "1\n"));
 	cleanup_free char *rootfs = path_join(place->fixture->dir, "root");
 	cleanup_error struct error *err = NULL;
 	assert_int_equal(symlink("app", link), 0);
@@ -401,7 +401,7 @@ static void an_image_root_shows_the_image_and_the_binds(void **state)
 {
 	const struct place *place = *state;
 	cleanup_free char *rootfs = path_join(place->fixture->dir, "root");
-	cleanup_free char *file = fixture_write(place->fixture, "root/app/model", "weights\n");
+	free(fixture_write(place->fixture, "root/app/model", "weights\n"));
 	/* A root made of links to a bind of the host's /usr: enough for a shell. */
 	static const char *const links[] = {"bin", "lib", "lib64"};
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {

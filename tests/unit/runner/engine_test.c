@@ -246,7 +246,6 @@ static void a_daemon_that_comes_back_attaches(void **state)
 {
 	struct house house;
 	house_begin(&house, state, "");
-	cleanup_free char *gate = path_join(house.fixture->dir, "gate");
 	house_write(&house, ".penstock.yml",
 		    "stages:\n"
 		    "  a: {run: 'echo once >> ckpt/n; while ! test -e ckpt/go; do sleep 0.05; done', checkpoint: ckpt/, outputs: [a.yml]}\n"

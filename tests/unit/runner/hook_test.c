@@ -92,7 +92,7 @@ static void the_hook_is_written_for_sh_and_its_secret_for_its_owner_alone(void *
 {
 	struct fixture *fixture = *state;
 	cleanup_free char *repository = make_repository(fixture);
-	CLEANUP(hook_close) struct hook_folder *folder = install(repository, "http://127.0.0.1:1/hooks/model");
+	hook_close(install(repository, "http://127.0.0.1:1/hooks/model"));
 	cleanup_free char *path = path_join(repository, "hooks/post-receive"), *secret = path_join(repository, "penstock/secret"), *text = NULL;
 	cleanup_error struct error *err = NULL;
 	struct stat info;
@@ -111,8 +111,8 @@ static void the_hook_is_written_for_sh_and_its_secret_for_its_owner_alone(void *
 static void what_cannot_be_installed_is_told(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *repository = make_repository(fixture), *other = fixture_write(fixture, "plain/file", "");
-	cleanup_free char *plain = path_join(fixture->dir, "plain");
+	cleanup_free char *repository = make_repository(fixture), *plain = path_join(fixture->dir, "plain");
+	free(fixture_write(fixture, "plain/file", ""));
 	static const char *const urls[] = {
 		"127.0.0.1/hooks/x",  "http:///hooks/x",   "http://h/hooks/", "http://h/x", "http://h/hooks/a b", "ftp://h/hooks/x", "",
 		"http://h/hooks/x?y", "http://h/hooks/x/y"};
@@ -150,8 +150,8 @@ static void what_cannot_be_installed_is_told(void **state)
 static void another_hook_is_replaced_only_by_force_and_kept(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *repository = make_repository(fixture),
-			  *theirs = fixture_write(fixture, "model's.git/hooks/post-receive", "#!/bin/sh\necho mine\n");
+	cleanup_free char *repository = make_repository(fixture);
+	free(fixture_write(fixture, "model's.git/hooks/post-receive", "#!/bin/sh\necho mine\n"));
 	cleanup_free char *aside = path_join(repository, "hooks/post-receive.before-penstock"), *text = NULL, *note = NULL, *again = NULL;
 	struct hook_install what = {.repository = repository, .url = "http://h/hooks/x", .secret = "x", .executable = "/x"};
 	cleanup_error struct error *refused = NULL, *err = NULL;
@@ -294,7 +294,7 @@ static void a_half_written_spool_file_is_not_sent(void **state)
 	struct fixture *fixture = *state;
 	cleanup_free char *repository = make_repository(fixture);
 	CLEANUP(hook_close) struct hook_folder *folder = install(repository, "http://127.0.0.1:1/hooks/model");
-	cleanup_free char *aside = fixture_write(fixture, "model's.git/penstock/spool/.000000000001-00000000000000000000000000000000.new", "{");
+	free(fixture_write(fixture, "model's.git/penstock/spool/.000000000001-00000000000000000000000000000000.new", "{"));
 	struct hook_result result;
 	cleanup_free char *said = deliver(folder, &result);
 	assert_string_equal(said, "");
