@@ -17,14 +17,10 @@ static int usage(const char *verb, const char *text)
 	return 2;
 }
 
-/* Prints the result line; a full disk behind standard output is a failure too. */
-static int print_line(const char *verb, const char *text)
+/* Prints the result line; a full disk behind standard output is a failure too, which the command line tells. */
+static int print_line(const char *text)
 {
-	if (printf("%s\n", text) < 0 || fflush(stdout) != 0) {
-		fprintf(stderr, "penstock %s: cannot write to standard output\n", verb);
-		return 5;
-	}
-	return 0;
+	return printf("%s\n", text) < 0 || fflush(stdout) != 0 ? 5 : 0;
 }
 
 int capture_command(int argc, char **argv)
@@ -49,7 +45,7 @@ int capture_command(int argc, char **argv)
 		int status = fail("capture", err);
 		return status == 5 ? 5 : 1; /* The stage broke its word; the command line is not to blame. */
 	}
-	return print_line("capture", manifest);
+	return print_line(manifest);
 }
 
 int unpack_command(int argc, char **argv)

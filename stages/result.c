@@ -5,19 +5,16 @@
 
 int result_print_text(const char *command, const struct buf *text)
 {
-	if (!text->failed && fputs(text->data, stdout) >= 0 && fflush(stdout) == 0)
-		return 0;
-	fprintf(stderr, "penstock %s: cannot write the result to standard output\n", command);
+	if (!text->failed)
+		return fputs(text->data, stdout) >= 0 && fflush(stdout) == 0 ? 0 : 5;
+	fprintf(stderr, "penstock %s: the result is longer than %zu bytes\n", command, text->max);
 	return 5;
 }
 
-int result_print_json(const char *command, const json_t *json)
+int result_print_json(const json_t *json)
 {
 	cleanup_free char *text = json_text(json);
-	if (fputs(text, stdout) >= 0 && fputc('\n', stdout) >= 0 && fflush(stdout) == 0)
-		return 0;
-	fprintf(stderr, "penstock %s: cannot write the result to standard output\n", command);
-	return 5;
+	return fputs(text, stdout) >= 0 && fputc('\n', stdout) >= 0 && fflush(stdout) == 0 ? 0 : 5;
 }
 
 int result_fail(const char *command, const struct error *err)

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-/* 0, or 5 after telling that standard output could not be written. */
+/* 0, or 5: it could not be written (the command line tells that, for every command), or the text outgrew its buffer, which is told. */
 int result_print_text(const char *command, const struct buf *text);
-int result_print_json(const char *command, const json_t *json);
+int result_print_json(const json_t *json);
 /* "penstock COMMAND: message"; 5 for input/output errors, else 2: the arguments or files were bad. */
 int result_fail(const char *command, const struct error *err);
 

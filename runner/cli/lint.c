@@ -99,10 +99,8 @@ static int lint(const struct lint_options *options)
 		fprintf(stderr, "penstock lint: more than %u bytes of mistakes; check fewer files at a time\n", LINT_MAX_OUTPUT);
 		return 2;
 	}
-	if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0) {
-		fputs("penstock lint: cannot write to standard output\n", stderr);
-		return 5;
-	}
+	if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0)
+		return 5; /* cli_main tells it */
 	return counts.errors > 0 ? 2 : 0;
 }
 

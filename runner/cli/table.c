@@ -66,18 +66,28 @@ static int no_such_command(const char *name)
 	return 2;
 }
 
+/* Output that did not arrive (a full disk) is a failure, whatever the command did: scripts must see it. */
+static int with_output(const char *name, int status)
+{
+	bool lost = fflush(stdout) != 0 || ferror(stdout);
+	if (!lost)
+		return status;
+	fprintf(stderr, "penstock %s: cannot write to standard output\n", name);
+	return 5;
+}
+
 int cli_main(int argc, char **argv)
 {
 	static char help[] = "help", version[] = "version";
 	char *alone[] = {help, NULL};
 	if (argc < 2)
-		return cli_help(1, alone);
+		return with_output(help, cli_help(1, alone));
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		argv[1] = help;
 	else if (strcmp(argv[1], "--version") == 0)
 		argv[1] = version;
 	for (const struct cli_command *command = cli_commands; command->name; command++)
 		if (strcmp(command->name, argv[1]) == 0)
-			return command->run(argc - 1, argv + 1);
+			return with_output(command->name, command->run(argc - 1, argv + 1));
 	return no_such_command(argv[1]);
 }

@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "stages/build/build_priv.h"
 #include "stages/command.h"
+#include "stages/result.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -115,15 +116,10 @@ static int print_result(const struct image_result *result, const struct build_sp
 	buf_init(&out, (size_t)4 * 1024 * 1024);
 	if (as_json) {
 		cleanup_json json_t *json = result_json(result, spec);
-		cleanup_free char *text = json_text(json);
-		buf_addf(&out, "%s\n", text);
-	} else {
-		result_text(result, spec, &out);
+		return result_print_json(json);
 	}
-	if (!out.failed && fputs(out.data, stdout) >= 0 && fflush(stdout) == 0)
-		return 0;
-	fputs("penstock build: cannot write the result to standard output\n", stderr);
-	return 5;
+	result_text(result, spec, &out);
+	return result_print_text("build", &out);
 }
 
 int build_command(int argc, char **argv)

@@ -141,7 +141,7 @@ static int judge(const struct arguments *arguments, const struct quality_rules *
 	describe(result, &text);
 	if (arguments->json)
 		fputs(text.data, stderr); /* the stage's log is for people */
-	int status = arguments->json ? result_print_json("gate", result) : result_print_text("gate", &text);
+	int status = arguments->json ? result_print_json(result) : result_print_text("gate", &text);
 	if (status)
 		return status;
 	return strcmp(json_string_or(result, "verdict", ""), quality_verdict_name(QUALITY_PASS)) == 0 ? 0 : 3;

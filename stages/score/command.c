@@ -213,5 +213,5 @@ int score_command(int argc, char **argv)
 	if (!arguments.json)
 		return result_print_text("score", &text);
 	fputs(text.data, stderr); /* the stage's log is for people */
-	return result_print_json("score", result);
+	return result_print_json(result);
 }

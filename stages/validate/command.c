@@ -129,7 +129,7 @@ static int print_report(const struct check_report *report, bool json)
 		return result_print_text("validate", &text);
 	fputs(text.data, stderr); /* the stage's log is for people */
 	cleanup_json json_t *result = validate_report_json(report);
-	return result_print_json("validate", result);
+	return result_print_json(result);
 }
 
 int validate_command(int argc, char **argv)

@@ -132,7 +132,7 @@ static void mistakes_are_told(void **state)
 static void the_socket_is_taken_from_the_environment_and_the_file_here(void **state)
 {
 	struct fixture *fixture = *state;
-	cleanup_free char *file = fixture_write(fixture, "penstock.yml", "socket: here.sock\nstate: state\n");
+	free(fixture_write(fixture, "penstock.yml", "socket: here.sock\nstate: state\n"));
 	{
 		cleanup_said struct said said = SAY(fixture, "ps");
 		assert_string_equal(said.err,
@@ -167,6 +167,33 @@ static void the_manual_names_every_command(void **state)
 		cleanup_free char *name = xasprintf("`%s", command->name);
 		if (!has(manual, name))
 			fail_msg("docs/cli.md does not name %s", command->name);
+	}
+}
+
+static void output_that_is_lost_is_a_failure(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const lines[][3] = {{"version"}, {"version", "--json"}, {"help"}, {"lint", "--help"}, {"lint", "ok.yml"}, {"score", "--help"}};
+	free(fixture_write(fixture, "ok.yml", "stages: {a: {run: x}}\n"));
+	cleanup_free char *told = path_join(fixture->dir, "stderr");
+	assert_int_equal(chdir(fixture->dir), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		cleanup_strlist struct strlist argv = {0};
+		cleanup_free char *text = NULL, *expected = xasprintf("penstock %s: cannot write to standard output\n", lines[i][0]);
+		strlist_add(&argv, "penstock");
+		for (size_t w = 0; w < 3 && lines[i][w]; w++)
+			strlist_add(&argv, lines[i][w]);
+		fflush(NULL);
+		cleanup_fd int full = open("/dev/full", O_WRONLY | O_CLOEXEC), aside = open(told, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+		cleanup_fd int kept_out = dup(1), kept_err = dup(2);
+		assert_true(dup2(full, 1) >= 0 && dup2(aside, 2) >= 0);
+		int status = cli_main((int)argv.n, argv.items);
+		dup2(kept_out, 1);
+		dup2(kept_err, 2);
+		clearerr(stdout);
+		assert_int_equal(status, 5);
+		assert_int_equal(file_read(told, 4096, &text, NULL, NULL), 0);
+		assert_string_equal(text, expected);
 	}
 }
 
@@ -221,6 +248,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_socket_is_taken_from_the_environment_and_the_file_here, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(help_lists_every_command_that_is_not_hidden, fixture_setup, fixture_teardown),
 		cmocka_unit_test(the_manual_names_every_command),
+		cmocka_unit_test_setup_teardown(output_that_is_lost_is_a_failure, fixture_setup, fixture_teardown),
 		cmocka_unit_test(a_strangers_text_cannot_command_the_terminal),
 		cmocka_unit_test(columns_are_aligned_by_what_is_seen),
 	};
