@@ -22,6 +22,9 @@ struct stream {
 	struct buf kept;
 };
 
+/* Cancelled and not yet gone: what child_drain() waits for. */
+static unsigned n_cancelled;
+
 struct child {
 	unsigned magic;
 	struct loop *loop;
@@ -60,6 +63,7 @@ static void child_free(struct child *child)
 	loop_timer_stop(child->timer);
 	if (child->pidfd >= 0)
 		close(child->pidfd);
+	n_cancelled -= child->result.cancelled;
 	child->magic = 0;
 	free(child);
 }
@@ -152,8 +156,15 @@ static void deadline_passed(void *arg)
 void child_cancel(struct child *child)
 {
 	assert(child->magic == CHILD_MAGIC);
+	n_cancelled += !child->result.cancelled;
 	child->result.cancelled = true;
 	kill_group(child);
+}
+
+void child_drain(struct loop *loop)
+{
+	while (n_cancelled && loop_turn(loop))
+		;
 }
 
 struct plumbing {

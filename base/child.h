@@ -34,6 +34,8 @@ struct child;
 typedef void (*child_done_fn)(void *arg, const struct child_result *result);
 int child_start(struct loop *loop, const struct child_spec *spec, child_done_fn done, void *arg, struct child **ret, struct error **err) must_check;
 void child_cancel(struct child *child); /* KILL to its group; done() is still called, with cancelled set */
+/* Turns the loop until every cancelled child is gone. For closing down, before loop_free(). */
+void child_drain(struct loop *loop);
 
 /* The same, waiting. For the command line, native stages and tests. */
 int child_run(const struct child_spec *spec, struct child_result *ret, struct error **err) must_check;

@@ -1,6 +1,7 @@
 #include "runner/core.h"
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -142,6 +143,7 @@ void core_close(struct core *core)
 	if (core->loop) {
 		core_commit(core);
 		loop_timer_stop(t->retry);
+		child_drain(core->loop);
 		loop_free(core->loop);
 	}
 	oci_store_free(core->oci);

@@ -200,6 +200,22 @@ static void a_cancelled_child_is_still_told(void **state)
 	assert_int_equal(told, 1);
 }
 
+static void closing_down_waits_for_what_was_cancelled(void **state)
+{
+	(void)state;
+	struct loop *loop CLEANUP(loop_free) = loop_new();
+	struct child_spec spec = shell("tail -f /dev/null");
+	struct child *child;
+	cleanup_error struct error *err = NULL;
+	int told = 0;
+	child_drain(loop); /* nothing to wait for */
+	assert_ok(child_start(loop, &spec, note, &told, &child, &err), err);
+	child_cancel(child);
+	child_cancel(child);
+	child_drain(loop);
+	assert_int_equal(told, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void)
 {
@@ -215,6 +231,7 @@ int main(void)
 		TEST(only_named_descriptors_are_inherited),
 		TEST(the_environment_is_small_or_what_was_given),
 		TEST(a_cancelled_child_is_still_told),
+		TEST(closing_down_waits_for_what_was_cancelled),
 	};
 	return cmocka_run_group_tests(tests, warm_up, NULL);
 }
