@@ -82,12 +82,22 @@ static int adopt(struct house *house, struct config *config, struct error **err)
 	return 0;
 }
 
+/* The excerpts under a mistake are lines of their own. */
+static void log_lines(const char *subject, const char *text)
+{
+	for (size_t len; *text; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		log_write(LOG_ERROR, subject, "%.*s", (int)len, text);
+	}
+}
+
 static void reload(struct house *house)
 {
 	cleanup_error struct error *err = NULL;
 	struct config *config = NULL;
 	if (config_read(house->file, &config, &err) < 0 || adopt(house, config, &err) < 0) {
-		log_write(LOG_ERROR, "config", "not reloaded, the old one stays in force: %s", error_message(err));
+		log_write(LOG_ERROR, "config", "not reloaded, the old one stays in force:");
+		log_lines("config", error_message(err));
 		config_free(config);
 		return;
 	}
