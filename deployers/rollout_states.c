@@ -61,7 +61,8 @@ static void starting(struct turn *turn)
 	int64_t deadline = 2 * (int64_t)spec->health_within_ms + STARTING_SLACK_MS;
 	if (turn->known && turn->candidate.ready >= spec->replicas) {
 		if (!turn->next->has_stable)
-			enter(turn, ROLLOUT_PROMOTING, "health", "first release: all %u copies are ready", spec->replicas);
+			enter(turn, ROLLOUT_PROMOTING, "health", spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready",
+			      spec->replicas);
 		else
 			strategy_find(spec->strategy)->ready(turn);
 	} else if (trouble && turn->in->trouble_is_final) {
