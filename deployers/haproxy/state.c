@@ -136,7 +136,7 @@ static enum server_admin admin_of_mask(unsigned mask)
 
 static int parse_servers(const char *target, char *section, struct router_state *state, struct error **err)
 {
-	static const char *const names[] = {"be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_check_result", "srv_port", NULL};
+	static const char *const names[] = {"be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_check_status", "srv_port", NULL};
 	size_t at[ARRAY_SIZE(names)], capacity = 0, n_header = 0;
 	char *header[MAX_COLUMNS], *cells[MAX_COLUMNS];
 	for (char *line; (line = next_line(&section));) {
@@ -158,7 +158,9 @@ static int parse_servers(const char *target, char *section, struct router_state 
 		server->id = server->name[0] == 'i' ? to_unsigned(server->name + 1) : 0;
 		server->up = to_unsigned(cells[at[2]]) == 2; /* SRV_ST_RUNNING */
 		server->admin = admin_of_mask(to_unsigned(cells[at[3]]));
-		server->checked = to_unsigned(cells[at[4]]) >= 3; /* CHK_RES_PASSED, CHK_RES_CONDPASS */
+		/* Past HCHK_STATUS_START, a check has ended; and the first that fails takes a server down at once. Not srv_check_result: that is
+		 * empty again for as long as the next check runs. */
+		server->checked = server->up && to_unsigned(cells[at[4]]) > 2;
 	}
 	if (!n_header)
 		return error_set(err, ERROR_PROTOCOL, 0, "haproxy: `show servers state` has no header line");

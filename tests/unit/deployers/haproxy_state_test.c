@@ -13,15 +13,19 @@
 	"srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "                \
 	"srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
 #define SERVER(backend, name, op, admin, result, port)                                                                                               \
-	"3 " backend " 1 " name " 127.0.0.1 " op " " admin " 1 1 1 15 " result " 2 6 0 0 0 - " port " - 0 0 - - 0\n"
+	"3 " backend " 1 " name " 127.0.0.1 " op " " admin " 1 1 1 " result " 2 6 0 0 0 - " port " - 0 0 - - 0\n"
+#define PASSED "15 3"     /* status and result of the last check */
+#define FAILED "7 2"
+#define RUNS_AGAIN "15 0" /* a slow check: the status is still that of the one before */
+#define NEVER "0 0"
 #define STAT_HEADER "# pxname,svname,qcur,qmax,scur,smax,slim\n"
 
 static void a_whole_answer_is_read(void **state)
 {
-	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "3", "20000")
-		SERVER("prod-a", "i2", "2", "8", "1", "20001") SERVER("prod-b", "i12", "0", "1", "2", "20002")
-			SERVER("prod-b", "foreign", "2", "0", "3", "9") SERVER("other-a", "i1", "2", "0", "3", "1")
-				SERVER("prod-none", "i7", "2", "0", "3", "1") "\n" STAT_HEADER
+	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000")
+		SERVER("prod-a", "i2", "2", "8", NEVER, "20001") SERVER("prod-b", "i12", "0", "1", FAILED, "20002")
+			SERVER("prod-b", "foreign", "2", "0", PASSED, "9") SERVER("other-a", "i1", "2", "0", PASSED, "1")
+				SERVER("prod-none", "i7", "2", "0", PASSED, "1") "\n" STAT_HEADER
 									      "prod-a,i1,1,0,4,9,\nprod-b,i12,0,0,2,9,\nprod-b,BACKEND,0,0,7,9,\n\n";
 	cleanup_error struct error *err = NULL;
 	struct router_state router = {0};
@@ -46,6 +50,31 @@ static void a_whole_answer_is_read(void **state)
 	assert_int_equal(router.servers[3].id, 0);
 	assert_int_equal(router_state_ready(&router, SLOT_A), 1);
 	router_state_done(&router);
+}
+
+/* What was taken for lost health once in a while: the moment in which HAProxy is asking, and the one miss that it allows. */
+static void a_server_stays_ready_while_it_is_checked_again(void **state)
+{
+	static const struct {
+		const char *answer;
+		unsigned ready;
+	} cases[] = {
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000") "\n" STAT_HEADER "\n", 1},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", RUNS_AGAIN, "20000") "\n" STAT_HEADER "\n", 1},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", FAILED, "20000") "\n" STAT_HEADER "\n", 1},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "0", "0", FAILED, "20000") "\n" STAT_HEADER "\n", 0},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", NEVER, "20000") "\n" STAT_HEADER "\n", 0},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "1 0", "20000") "\n" STAT_HEADER "\n", 0},
+		{INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "2 0", "20000") "\n" STAT_HEADER "\n", 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_error struct error *err = NULL;
+		struct router_state router = {0};
+		assert_ok(router_state_parse("prod", cases[i].answer, &router, &err), err);
+		assert_int_equal(router_state_ready(&router, SLOT_A), cases[i].ready);
+		router_state_done(&router);
+	}
 }
 
 static void maps_changed_by_hand_are_seen(void **state)
@@ -97,7 +126,7 @@ static void broken_answers_are_errors(void **state)
 
 static void cut_answers_never_crash(void **state)
 {
-	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", "3", "20000") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\n\n";
+	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\n\n";
 	(void)state;
 	for (size_t len = 0; len < sizeof(answer); len++) {
 		cleanup_free char *cut = xstrndup(answer, len);
@@ -121,7 +150,9 @@ static void old_workers_are_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_whole_answer_is_read),    cmocka_unit_test(maps_changed_by_hand_are_seen),
+		cmocka_unit_test(a_whole_answer_is_read),
+		cmocka_unit_test(a_server_stays_ready_while_it_is_checked_again),
+		cmocka_unit_test(maps_changed_by_hand_are_seen),
 		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(cut_answers_never_crash),
 		cmocka_unit_test(old_workers_are_counted),
 	};
