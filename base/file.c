@@ -361,6 +361,28 @@ int file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, stru
 	}
 }
 
+int dir_make_beneath(int dir_fd, const char *path, mode_t mode, struct error **err)
+{
+	if (!path_is_inside(path))
+		return error_set(err, ERROR_INVALID, 0, "\"%s\" is no path inside the repository", path);
+	cleanup_fd int at = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
+	for (const char *part = path; at >= 0 && *part;) {
+		size_t len = strcspn(part, "/");
+		cleanup_free char *name = xstrndup(part, len);
+		if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
+			return error_set(err, code_of_errno(errno), errno, "cannot make the folder %s", path);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0 && (errno == ENOTDIR || errno == ELOOP))
+			return error_set(err, ERROR_DENIED, 0, "%s: a part of it is a file or a symbolic link", path);
+		int why = errno;
+		close(at);
+		at = next;
+		errno = why;
+		part += len + (part[len] == '/');
+	}
+	return at < 0 ? error_set(err, code_of_errno(errno), errno, "cannot open the folder %s", path) : 0;
+}
+
 char *path_of_self(void)
 {
 	char path[PATH_MAX];

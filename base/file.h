@@ -29,6 +29,8 @@ char *path_join(const char *dir, const char *name); /* allocated */
 bool path_is_inside(const char *path);
 /* Opens `path` (path_is_inside) beneath dir_fd with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS); returns an fd or -1. */
 int file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, struct error **err) must_check;
+/* dir_make() for a `path` (path_is_inside) beneath dir_fd: no part of it may be a symbolic link. */
+int dir_make_beneath(int dir_fd, const char *path, mode_t mode, struct error **err) must_check;
 /* The directory of the running executable; allocated. Used to find penstock-leader. */
 char *path_of_self(void);
 #endif

@@ -113,6 +113,18 @@ static int give_away(int dir_fd, const char *name, unsigned uid, unsigned gid, s
 	return fd < 0 ? error_set(err, ERROR_IO, errno, "cannot open %s", name) : give_away_entries(fd, uid, gid, err);
 }
 
+/* Where the checkpoint will appear. The repository and the outputs of earlier stages may have put a link there. */
+static int make_checkpoint(const char *workspace, const char *checkpoint, struct error **err)
+{
+	cleanup_fd int dir = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set(err, ERROR_IO, errno, "cannot open %s", workspace);
+	cleanup_free char *path = xstrdup(checkpoint);
+	for (size_t len = strlen(path); len > 0 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	return dir_make_beneath(dir, path, 0755, err) < 0 ? error_context(err, "checkpoint") : 0;
+}
+
 static int prepare(const json_t *spec, struct error **err)
 {
 	const char *workspace, *checkpoint = json_string_or(spec, "checkpoint", "");
@@ -122,11 +134,8 @@ static int prepare(const json_t *spec, struct error **err)
 	if (tree_remove(workspace, err) < 0 || dir_make(workspace, 0755, err) < 0 || write_files(spec, workspace, err) < 0 ||
 	    restore_outputs(spec, workspace, err) < 0)
 		return -1;
-	if (checkpoint[0]) {
-		cleanup_free char *path = path_join(workspace, checkpoint);
-		if (dir_make(path, 0755, err) < 0)
-			return -1;
-	}
+	if (checkpoint[0] && make_checkpoint(workspace, checkpoint, err) < 0)
+		return -1;
 	const json_t *extract = json_object_get(spec, "extract");
 	if (json_is_object(extract) && extract_file(extract, workspace, err) < 0)
 		return -1;

@@ -55,16 +55,11 @@ int tree_writer_wants(const struct tree_writer *writer, const char *path, bool *
 
 static int make_parents(int dir_fd, const char *path, struct error **err)
 {
-	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-		cleanup_free char *parent = xstrndup(path, (size_t)(slash - path));
-		if (mkdirat(dir_fd, parent, 0755) < 0 && errno != EEXIST)
-			return error_set(err, ERROR_IO, errno, "cannot make the folder %s", parent);
-	}
-	return 0;
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *parent = slash ? xstrndup(path, (size_t)(slash - path)) : NULL;
+	return parent ? dir_make_beneath(dir_fd, parent, 0755, err) : 0;
 }
 
-/* Opening beneath refuses links on the way, so that parents made above through one are of no use to anybody: mkdirat() follows a link
- * only to what the same tree put there, and tree_writer_link() lets none point outside. */
 static int open_new(const struct tree_writer *writer, const char *path, bool executable, struct error **err)
 {
 	if (make_parents(writer->dir_fd, path, err) < 0)
@@ -106,22 +101,24 @@ int tree_writer_copy(const struct tree_writer *writer, const char *path, const c
 	return fchmod(out, executable ? 0755 : 0644) < 0 ? error_set(err, ERROR_IO, errno, "cannot set the mode of %s", path) : 0;
 }
 
-/* Purely by the letters: as deep as the link's folder lies, minus every ".." of the target, never above the tree. */
+/* The link's own folder is a real one, so every ".." at the target's beginning climbs exactly one step, never above the tree. Behind a name
+ * there may be none: the name can be a link itself, and what ".." means there is not in the letters. */
 static bool link_stays_inside(const char *path, const char *target)
 {
 	int depth = 0;
+	bool named = false;
 	if (target[0] == '/' || target[0] == '\0')
 		return false;
 	for (const char *p = path; (p = strchr(p, '/')); p++)
 		depth++;
 	for (const char *part = target; *part;) {
 		size_t len = strcspn(part, "/");
-		if (len == 2 && memcmp(part, "..", 2) == 0)
-			depth--;
-		else if (len > 0 && !(len == 1 && part[0] == '.'))
-			depth++;
-		if (depth < 0)
-			return false;
+		if (len == 2 && memcmp(part, "..", 2) == 0) {
+			if (named || --depth < 0)
+				return false;
+		} else if (len > 0 && !(len == 1 && part[0] == '.')) {
+			named = true;
+		}
 		part += len;
 		part += strspn(part, "/");
 	}

@@ -221,6 +221,37 @@ static void nothing_opens_through_a_symbolic_link(void **state)
 	assert_ok(made, err);
 }
 
+static void no_folder_is_made_through_a_symbolic_link(void **state)
+{
+	struct fixture *fixture = *state;
+	free(fixture_write(fixture, "inside/file", "x"));
+	free(fixture_write(fixture, "outside/file", "x"));
+	cleanup_free char *root = path_join(fixture->dir, "inside"), *link = path_join(root, "link"), *deep = path_join(root, "a/b/c"),
+			  *escaped = path_join(fixture->dir, "outside/new");
+	assert_int_equal(symlink("../outside", link), 0);
+	cleanup_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	static const struct {
+		const char *path;
+		enum error_code code;
+		const char *message;
+	} cases[] = {
+		{"link/new", ERROR_DENIED, "link/new: a part of it is a file or a symbolic link"},
+		{"link", ERROR_DENIED, "link: a part of it is a file or a symbolic link"},
+		{"file/new", ERROR_DENIED, "file/new: a part of it is a file or a symbolic link"},
+		{"../new", ERROR_INVALID, "\"../new\" is no path inside the repository"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_error struct error *err = NULL;
+		assert_int_equal(dir_make_beneath(dir, cases[i].path, 0755, &err), -1);
+		assert_error(err, cases[i].code, cases[i].message);
+	}
+	assert_false(path_exists(escaped));
+	cleanup_error struct error *err = NULL;
+	assert_ok(dir_make_beneath(dir, "a/b/c", 0755, &err), err);
+	assert_ok(dir_make_beneath(dir, "a/b/c", 0755, &err), err);
+	assert_true(path_exists(deep));
+}
+
 static void paths_join_with_one_slash(void **state)
 {
 	(void)state;
@@ -249,6 +280,7 @@ int main(void)
 		WITH_DIR(a_copy_keeps_contents_and_the_executable_bit),
 		WITH_DIR(paths_from_a_repository_stay_inside),
 		WITH_DIR(nothing_opens_through_a_symbolic_link),
+		WITH_DIR(no_folder_is_made_through_a_symbolic_link),
 		WITH_DIR(paths_join_with_one_slash),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

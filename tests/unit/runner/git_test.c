@@ -1,6 +1,7 @@
 #include "tests/unit/runner/engine_fixture.h"
 
-#include "runner/git/git.h"
+#include "runner/git/git_priv.h"
+#include "runner/prepare.h"
 
 /* A repository, a place for a mirror and one for a checkout. */
 struct place {
@@ -206,6 +207,74 @@ static void files_links_and_modes_come_out_as_they_went_in(void **state)
 	place_done(&place);
 }
 
+/* "d/up" is the folder of "d" itself, so "d/up/../.." lies above the tree although its letters do not. */
+static void links_do_not_climb_out_over_other_links(void **state)
+{
+	struct place place;
+	place_make(&place, state);
+	cleanup_error struct error *err = NULL;
+	house_write(&place.house, "d/a", "x");
+	cleanup_free char *up = path_join(place.house.repo, "d/up"), *out = path_join(place.house.repo, "out"),
+			  *far = path_join(place.house.repo, "d/far");
+	assert_int_equal(symlink("../d", up), 0);
+	assert_int_equal(symlink("d/up/../..", out), 0);
+	assert_int_equal(symlink("up/up/../../..", far), 0);
+	house_commit(&place.house, "x");
+	assert_ok(check_out(&place, (struct globs){NULL, 0}, NULL, &err), err);
+	struct stat st;
+	cleanup_free char *made_up = path_join(place.to, "d/up"), *made_out = path_join(place.to, "out"), *made_far = path_join(place.to, "d/far");
+	assert_int_equal(lstat(made_up, &st), 0);
+	assert_int_equal(lstat(made_out, &st), -1);
+	assert_int_equal(lstat(made_far, &st), -1);
+	place_done(&place);
+}
+
+/* git would not write it, but anybody can push it: a link and a folder of one name. */
+static void a_folder_is_not_made_through_a_link_of_its_name(void **state)
+{
+	struct place place;
+	place_make(&place, state);
+	cleanup_error struct error *err = NULL;
+	house_write(&place.house, "real/a", "x");
+	house_commit(&place.house, "x");
+	cleanup_free char *head = git_ask(place.house.repo, "rev-parse", "HEAD"), *made = path_join(place.to, "real/sub");
+	cleanup_json json_t *json = NULL;
+	assert_ok(fetch(&place, "refs/heads/main", NULL, &json, &err), err);
+	struct checkout checkout = {.mirror = place.mirror, .commit = head, .to = place.to};
+	struct tree_writer writer;
+	assert_ok(git_checkout(&checkout, &err), err);
+	assert_ok(tree_writer_open(&writer, &checkout, &err), err);
+	assert_ok(tree_writer_link(&writer, "link", "real", &err), err);
+	assert_int_equal(tree_writer_file(&writer, "link/sub/file", "x", 1, false, &err), -1);
+	tree_writer_close(&writer);
+	assert_error(err, ERROR_DENIED, "link/sub/file: link/sub: a part of it is a file or a symbolic link");
+	assert_false(path_exists(made));
+	place_done(&place);
+}
+
+static void a_checkpoint_is_not_made_through_a_link(void **state)
+{
+	struct place place;
+	place_make(&place, state);
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *source = path_join(place.fixture->dir, "source"), *real = path_join(source, "real");
+	assert_ok(dir_make(real, 0755, &err), err);
+	cleanup_free char *link = path_join(source, "link"), *spec_path = path_join(place.fixture->dir, "prepare.json"),
+			  *through = path_join(place.to, "real/kept"), *plain = path_join(place.to, "a/kept");
+	assert_int_equal(symlink("real", link), 0);
+	for (int i = 0; i < 2; i++) {
+		cleanup_json json_t *spec =
+			json_pack("{s:s, s:s, s:s}", "workspace", place.to, "source", source, "checkpoint", i ? "a/kept/" : "link/kept");
+		cleanup_free char *text = json_text(spec);
+		assert_ok(file_write_atomic(spec_path, text, strlen(text), 0600, &err), err);
+		char *argv[] = {"prepare", "--spec", spec_path, NULL};
+		assert_int_equal(prepare_command(3, argv), i ? 0 : 1);
+		assert_false(path_exists(through));
+		assert_int_equal(path_exists(plain), i);
+	}
+	place_done(&place);
+}
+
 static void only_what_is_asked_for_comes_out(void **state)
 {
 	struct place place;
@@ -325,6 +394,9 @@ int main(void)
 		TEST(hostile_names_are_refused_before_git_sees_them),
 		TEST(a_repository_that_is_gone_says_what_to_do),
 		TEST(files_links_and_modes_come_out_as_they_went_in),
+		TEST(links_do_not_climb_out_over_other_links),
+		TEST(a_folder_is_not_made_through_a_link_of_its_name),
+		TEST(a_checkpoint_is_not_made_through_a_link),
 		TEST(only_what_is_asked_for_comes_out),
 		TEST(an_lfs_pointer_is_an_error_that_names_the_file),
 		TEST(a_working_tree_is_taken_as_it_is_but_for_what_git_ignores),
