@@ -4,9 +4,9 @@
 #define RUNNER_METRICS_H
 
 #include "runner/core.h"
+#include "runner/version.h"
 
 #define METRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
-#define PENSTOCK_VERSION "0.1.0"
 
 /* name, label */
 #define DELIVERY_RESULTS(X)                                                                                                                          \

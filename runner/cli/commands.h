@@ -14,6 +14,4 @@ int cli_target_command(int argc, char **argv); /* promote, rollback, pause, resu
 int cli_secret(int argc, char **argv);
 int cli_version(int argc, char **argv);
 int cli_help(int argc, char **argv);
-
-#define PENSTOCK_VERSION "0.1.0"
 #endif

@@ -5,6 +5,7 @@
 #include "runner/cli/client.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/screen.h"
+#include "runner/version.h"
 
 #include <string.h>
 
