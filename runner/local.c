@@ -209,15 +209,16 @@ static void print_summary(const struct local *local, const json_t *stages, enum 
 {
 	FILE *out = local->request->progress;
 	const char *reset = local->request->color ? "\033[0m" : "";
-	fputc('\n', out);
+	if (json_array_size(stages))
+		fputc('\n', out);
 	for (size_t i = 0; i < json_array_size(stages); i++) {
 		const json_t *stage = json_array_get(stages, i);
 		char span[SPAN_SIZE] = "";
-		const char *word = json_string_or(stage, "outcome", "");
+		const char *word = json_string_or(stage, "outcome", ""), *why = json_string_or(stage, "reason", "");
 		if (json_int_or(stage, "ms", 0) > 0)
 			clock_span((uint64_t)json_int_or(stage, "ms", 0), span);
-		fprintf(out, "%-*s  %s%-11s%s %8s  %s\n", (int)local->name_width, json_string_or(stage, "name", ""), color_of(local, word), word,
-			reset, span, json_string_or(stage, "reason", ""));
+		fprintf(out, "%-*s  %s%-11s%s %8s%s%s\n", (int)local->name_width, json_string_or(stage, "name", ""), color_of(local, word), word,
+			reset, span, why[0] ? "  " : "", why);
 	}
 	fprintf(out, "%s%s%s%s%s\n", color_of(local, outcome_name(outcome)), outcome_name(outcome), reset, reason[0] ? ": " : "", reason);
 	fflush(out);

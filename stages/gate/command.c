@@ -20,7 +20,8 @@ static const char usage[] =
 	"  --baseline-if-present FILE  the same, but the file may be missing\n"
 	"  --format text|json          of the result on standard output (default text)\n"
 	"\n"
-	"Files that file. rules name are read relative to the working directory.\n"
+	"What rules name as `file:` is read relative to the working directory.\n"
+	"\n"
 	"Exit status: 0 pass, 3 fail or investigate, 2 usage or bad file, 5 input/output error.\n";
 
 struct arguments {

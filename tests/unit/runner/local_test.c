@@ -69,6 +69,7 @@ static void the_working_tree_runs_and_tells_what_happens(void **state)
 	assert_says(&try, "make | not committed\n");
 	assert_says(&try, "make > success\n");
 	assert_says(&try, "\nsuccess\n");
+	assert_null(strstr(try.out, " \n")); /* no line ends in blanks, that of a stage without a reason neither */
 	try_done(&try);
 }
 
