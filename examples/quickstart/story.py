@@ -267,7 +267,10 @@ targets:
         weight = self.ask("show", str(run))["rollout"]["weight_ppm"]
         until = time.monotonic() + 4
         while time.monotonic() < until:
-            self.expect(self.ask("show", str(run))["rollout"]["weight_ppm"] == weight, "a paused rollout keeps its weight", quiet=True)
+            shown = self.ask("show", str(run))["rollout"]
+            if shown["weight_ppm"] != weight:
+                raise Failure(f"a paused rollout keeps its weight, but this one is {shown['state']}: {shown['reason']}")
+            time.sleep(0.15)
         say(f"four seconds later the candidate still has {weight / 10000:g}%")
         self.by_hand("resume")
         self.by_hand("promote")
@@ -301,11 +304,11 @@ targets:
         say(f"$ penstock {command} prod")
         self.run(self.penstock, command, "prod")
 
-    def expect(self, truth, what, quiet=False):
+    def expect(self, truth, what):
         if not truth:
             self.problems.append(f"not so: {what}")
             say(f"not so: {what}", RED + "x" + RESET)
-        elif not quiet:
+        else:
             say(what, GREEN + "+" + RESET)
 
     # -- the end -----------------------------------------------------------------------------------------------------
@@ -321,9 +324,10 @@ targets:
 
     def table(self):
         tally = self.tally()
-        print(f"\n{BOLD}{'push':<26} {'decided':<12} {'after':>7}  evidence{RESET}")
+        width = max(len(outcome) for _, outcome, _, _ in [("", "decided", "", 0), *self.rows])
+        print(f"\n{BOLD}{'push':<24}  {'decided':<{width}}  {'after':>6}  evidence{RESET}")
         for what, outcome, evidence, seconds in self.rows:
-            print(f"{what:<26} {outcome:<12} {seconds:6.1f}s  {evidence}")
+            print(f"{what:<24}  {outcome:<{width}}  {seconds:5.1f}s  {evidence}")
         failed, own = tally.get("failed", {}), tally.get("failed", {}).get(self.faulty, 0)
         outside = sum(failed.values()) - own
         print(f"\n{tally.get('sent', 0)} requests at {tally.get('rate', 0):g} a second, p50 {tally.get('p50_ms')} ms, p99 {tally.get('p99_ms')} ms")
