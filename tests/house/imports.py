@@ -19,6 +19,11 @@ CATCH_ALL = re.compile(r"^(util|utils|misc|common|helper|helpers)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
+def too_long(path, lines):
+    if len(lines) > 800:
+        yield f"{path}: {len(lines)} lines; more than 800 is more than one concept"
+
+
 def problems(root):
     files = 0
     for house, below in BELOW.items():
@@ -32,8 +37,7 @@ def problems(root):
                 files += 1
                 with open(os.path.join(folder, name)) as f:
                     lines = f.readlines()
-                if len(lines) > 800:
-                    yield f"{path}: {len(lines)} lines; more than 800 is more than one concept"
+                yield from too_long(path, lines)
                 for number, line in enumerate(lines, 1):
                     match = INCLUDE.match(line)
                     if not match:
@@ -46,6 +50,13 @@ def problems(root):
                         yield f'{path}:{number}: {house} must not include "{target}": {other} stands above or beside it'
                     elif target.endswith("_priv.h") and os.path.dirname(target) != os.path.dirname(path):
                         yield f'{path}:{number}: "{target}" is private to its folder'
+    for folder, _, names in os.walk(os.path.join(root, "tests")):
+        for name in names:
+            path = os.path.relpath(os.path.join(folder, name), root)
+            if CATCH_ALL.match(name):
+                yield f"{path}: a name that says nothing; name the concept"
+            if name.endswith((".c", ".h", ".py")):
+                yield from too_long(path, open(os.path.join(folder, name)).readlines())
     if files < 50:
         yield f"only {files} sources found below {root}: the check looks in the wrong place"
 
