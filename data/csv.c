@@ -54,20 +54,6 @@ bool csv_problem_goes_on(enum csv_problem_kind kind)
 	return problems[kind].goes_on;
 }
 
-const char *csv_problem_name(enum csv_problem_kind kind)
-{
-	static const char *const names[] = {
-		[CSV_UNTERMINATED_QUOTE] = "unterminated_quote", [CSV_AFTER_QUOTE] = "after_quote",
-		[CSV_STRAY_QUOTE] = "stray_quote",               [CSV_STRAY_RETURN] = "stray_return",
-		[CSV_FIELD_COUNT] = "field_count",               [CSV_NUL_BYTE] = "nul_byte",
-		[CSV_NOT_UTF8] = "not_utf8",                     [CSV_FIELD_TOO_LONG] = "field_too_long",
-		[CSV_RECORD_TOO_LONG] = "record_too_long",       [CSV_TOO_MANY_FIELDS] = "too_many_fields",
-		[CSV_NO_HEADER] = "no_header",                   [CSV_COLUMN_NAME] = "column_name",
-	};
-	_Static_assert(ARRAY_SIZE(names) == ARRAY_SIZE(problems), "a problem without a name");
-	return names[kind];
-}
-
 /* ---- reading ahead ---- */
 
 static ssize_t read_source(struct csv_reader *csv, char *into, size_t room)

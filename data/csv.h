@@ -96,6 +96,5 @@ int csv_next(struct csv_reader *csv, const struct csv_record **ret, struct error
 /* The problem behind the last -1 of csv_next(), or NULL if that was a read error. */
 const struct csv_problem *csv_last_problem(const struct csv_reader *csv);
 bool csv_problem_goes_on(enum csv_problem_kind kind);
-const char *csv_problem_name(enum csv_problem_kind kind); /* "unterminated_quote" */
 uint64_t csv_bytes(const struct csv_reader *csv);         /* consumed so far, the header included */
 #endif

@@ -133,9 +133,21 @@ static double from_confusion(const struct statistic *s, const uint32_t *weights)
 		double product = sqrt(tp + fp) * sqrt(tp + fn) * sqrt(tn + fp) * sqrt(tn + fn);
 		return product > 0 ? (tp * tn - fp * fn) / product : 0;
 	}
-	default:
-		abort(); /* our own mistake: not made of these four numbers */
+	case METRIC_ROC_AUC:
+	case METRIC_AVERAGE_PRECISION:
+	case METRIC_LOG_LOSS:
+	case METRIC_BRIER:
+	case METRIC_ECE:
+	case METRIC_ACCURACY:
+	case METRIC_RMSE:
+	case METRIC_MAE:
+	case METRIC_MSE:
+	case METRIC_R2:
+	case METRIC_MAPE:
+	case N_METRICS:
+		break;
 	}
+	abort(); /* our own mistake: not made of these four numbers */
 }
 
 static double r_squared(const struct statistic *s, const uint32_t *weights)
