@@ -83,10 +83,27 @@ static bool is_used(const struct process *process, const char *name)
 	return false;
 }
 
+/* As an image_job: what a removal that was broken off leaves begins with a dot, and the next one takes it. */
+struct image_removal {
+	struct process *process;
+	struct child *child;
+};
+
+void image_removal_drop(struct image_removal *removal)
+{
+	if (!removal)
+		return;
+	removal->process = NULL;
+	child_cancel(removal->child);
+}
+
 static void on_removed(void *arg, const struct child_result *result)
 {
+	struct image_removal *removal = arg;
 	struct error *err = NULL;
-	(void)arg;
+	if (removal->process)
+		removal->process->image_removal = NULL;
+	free(removal);
 	if (child_expect_success(result, "rm", &err) < 0 && !result->cancelled)
 		log_write(LOG_WARNING, "process", "cannot remove unused images: %s", error_message(err));
 	error_free(err);
@@ -109,6 +126,8 @@ static void set_aside(const char *images, const char *name, struct strlist *argv
 
 void images_forget_unused(struct process *process)
 {
+	if (process->image_removal)
+		return; /* the next time takes what is left */
 	cleanup_free char *images = path_join(process->state_dir, "images");
 	cleanup_dir DIR *entries = opendir(images);
 	cleanup_strlist struct strlist argv = {0};
@@ -124,8 +143,13 @@ void images_forget_unused(struct process *process)
 	if (argv.n == 3)
 		return;
 	struct child_spec spec = {.argv = strlist_items(&argv), .timeout_ms = 10 * 60 * 1000};
-	struct child *child;
 	cleanup_error struct error *err = NULL;
-	if (child_start(process->loop, &spec, on_removed, NULL, &child, &err) < 0)
+	struct image_removal *removal = xcalloc(1, sizeof(*removal));
+	removal->process = process;
+	if (child_start(process->loop, &spec, on_removed, removal, &removal->child, &err) < 0) {
+		free(removal);
 		log_write(LOG_WARNING, process->subject, "cannot remove unused images: %s", error_message(err));
+		return;
+	}
+	process->image_removal = removal;
 }

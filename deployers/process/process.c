@@ -34,6 +34,7 @@ static void process_close(struct target *target)
 	replies_drop(process);
 	waiters_drop(process);
 	image_job_drop(process->image_job);
+	image_removal_drop(process->image_removal);
 	instances_done(&process->instances);
 	desired_done(&process->desired);
 	process_settings_done(&process->settings);

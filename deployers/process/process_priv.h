@@ -45,6 +45,7 @@ struct tally {
 struct reply;
 struct waiter;
 struct image_job;
+struct image_removal;
 
 struct process {
 	struct target base;
@@ -77,6 +78,7 @@ struct process {
 	bool seen_has_split;
 	uint64_t split_changed_ms; /* monotonic: when the router's map was first seen as it is */
 	struct image_job *image_job;
+	struct image_removal *image_removal;
 	struct tally tally;
 };
 struct process *process_of(struct target *target);
@@ -109,6 +111,7 @@ bool image_is_unpacked(const struct process *process, const char *digest);
 void image_unpack_start(struct process *process, const char *digest); /* ends in pass_finished() */
 void images_forget_unused(struct process *process);                   /* removed by a child */
 void image_job_drop(struct image_job *job);                           /* NULL is fine */
+void image_removal_drop(struct image_removal *removal);               /* NULL is fine */
 
 /* replies.c: calls back from the loop, never from inside a call of ours. */
 void reply_done(struct process *process, target_done_fn done, void *arg, uint64_t generation, struct error *err);
