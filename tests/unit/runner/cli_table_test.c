@@ -1,6 +1,6 @@
 /* The command table keeps its promises: every command explains itself, refuses what it does not know, and those that ask the daemon
  * say so when there is none. */
-#include "tests/support/support.h"
+#include "tests/support/command_run.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -11,45 +11,15 @@
 #include <fcntl.h>
 #include <string.h>
 
-struct said {
-	int status;
-	char *out, *err;
-};
-
-static void said_done(struct said *said)
-{
-	free(said->out);
-	free(said->err);
-}
-#define cleanup_said __attribute__((cleanup(said_done)))
-
-/* `penstock ARGS...` in the fixture's directory, with nothing on standard input. */
+/* `penstock ARGS...` in the fixture's directory. */
 static struct said say(const struct fixture *fixture, const char *const *args)
 {
-	static const char *const names[] = {"stdin", "stdout", "stderr"};
 	cleanup_strlist struct strlist argv = {0};
-	struct said said = {0};
-	char **texts[] = {NULL, &said.out, &said.err};
-	int kept[3];
 	strlist_add(&argv, "penstock");
 	for (; *args; args++)
 		strlist_add(&argv, *args);
-	fflush(NULL);
 	assert_int_equal(chdir(fixture->dir), 0);
-	for (int i = 0; i < 3; i++) {
-		cleanup_fd int fd = open(i ? names[i] : "/dev/null", i ? O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
-		kept[i] = dup(i);
-		assert_true(fd >= 0 && kept[i] >= 0 && dup2(fd, i) >= 0);
-	}
-	said.status = cli_main((int)argv.n, argv.items);
-	fflush(NULL);
-	for (int i = 0; i < 3; i++) {
-		dup2(kept[i], i);
-		close(kept[i]);
-		if (texts[i] && file_read(names[i], 1 << 20, texts[i], NULL, NULL) < 0)
-			fail_msg("cannot read what was printed");
-	}
-	return said;
+	return command_run(fixture, cli_main, &argv);
 }
 #define SAY(fixture, ...) say(fixture, (const char *const[]){__VA_ARGS__, NULL})
 

@@ -4,58 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "stages/command.h"
-#include "tests/support/support.h"
-
-#include <fcntl.h>
-
-struct said {
-	int status;
-	char *out, *err;
-};
-
-static void said_done(struct said *said)
-{
-	free(said->out);
-	free(said->err);
-}
-#define cleanup_said __attribute__((cleanup(said_done)))
-
-static char *read_back(const char *path)
-{
-	char *text = NULL;
-	cleanup_error struct error *err = NULL;
-	assert_ok(file_read(path, 1024 * 1024, &text, NULL, &err), err);
-	return text;
-}
-
-/* Runs a command with its standard output and error in files; `line` is split at blanks. */
-static struct said say(const struct fixture *fixture, int (*command)(int, char **), const char *line)
-{
-	cleanup_strlist struct strlist argv = {0};
-	for (const char *p = line; *p;) {
-		size_t len = strcspn(p, " ");
-		strlist_take(&argv, xstrndup(p, len));
-		p += len + (p[len] == ' ');
-	}
-	cleanup_free char *out = path_join(fixture->dir, "stdout"), *err = path_join(fixture->dir, "stderr");
-	fflush(stdout);
-	fflush(stderr);
-	int saved[2] = {dup(1), dup(2)};
-	cleanup_fd int to_out = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	cleanup_fd int to_err = open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	dup2(to_out, 1);
-	dup2(to_err, 2);
-	struct said said = {.status = command((int)argv.n, argv.items)};
-	fflush(stdout);
-	fflush(stderr);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	said.out = read_back(out);
-	said.err = read_back(err);
-	return said;
-}
+#include "tests/support/command_run.h"
 
 static int enter(void **state)
 {
@@ -107,7 +56,7 @@ static void score_gives_values_with_intervals_by_slices(void **state)
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", predictions);
 	cleanup_said struct said said =
-		say(fixture, score_command, SCORE " --metrics roc_auc,average_precision --metrics f1 --slice c --format json");
+		command_line(fixture, score_command, SCORE " --metrics roc_auc,average_precision --metrics f1 --slice c --format json");
 	assert_int_equal(said.status, 0);
 	cleanup_json json_t *result = result_of(&said);
 	assert_int_equal(json_int_or(result, "rows", 0), 4);
@@ -121,7 +70,7 @@ static void score_gives_values_with_intervals_by_slices(void **state)
 	assert_non_null(strstr(said.err, "4 rows, binary"));
 	/* The same again gives the same bytes. */
 	cleanup_said struct said again =
-		say(fixture, score_command, SCORE " --metrics roc_auc,average_precision --metrics f1 --slice c --format json");
+		command_line(fixture, score_command, SCORE " --metrics roc_auc,average_precision --metrics f1 --slice c --format json");
 	assert_string_equal(said.out, again.out);
 }
 
@@ -129,7 +78,7 @@ static void score_prints_a_table_for_people(void **state)
 {
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", predictions);
-	cleanup_said struct said said = say(fixture, score_command, SCORE " --metrics roc_auc,accuracy");
+	cleanup_said struct said said = command_line(fixture, score_command, SCORE " --metrics roc_auc,accuracy");
 	assert_int_equal(said.status, 0);
 	assert_string_equal(said.out, "4 rows, binary\n"
 				      "metric    slice  value  interval            rows  method\n"
@@ -143,7 +92,7 @@ static void score_compares_row_by_row_where_the_rows_are_the_same(void **state)
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", predictions);
 	write_file(fixture, "old.csv", "y,p\nfalse,0.1\n0,0.2\nTrue,0.1\n1.0,0.3\n");
-	cleanup_said struct said said = say(fixture, score_command, SCORE " --metrics brier --against old.csv --slice c --format json");
+	cleanup_said struct said said = command_line(fixture, score_command, SCORE " --metrics brier --against old.csv --slice c --format json");
 	assert_int_equal(said.status, 0);
 	cleanup_json json_t *result = result_of(&said);
 	const json_t *paired = row(result, "paired", "brier", NULL);
@@ -153,7 +102,7 @@ static void score_compares_row_by_row_where_the_rows_are_the_same(void **state)
 	assert_string_equal(json_string_or(paired, "method", ""), "paired mean difference");
 	row(result, "paired", "brier", "c=de");
 	write_file(fixture, "old.csv", "y,p\n1,0.1\n0,0.2\n1,0.1\n1,0.3\n");
-	cleanup_said struct said other = say(fixture, score_command, SCORE " --metrics brier --against old.csv --format json");
+	cleanup_said struct said other = command_line(fixture, score_command, SCORE " --metrics brier --against old.csv --format json");
 	assert_int_equal(other.status, 0);
 	cleanup_json json_t *unpaired = result_of(&other);
 	assert_int_equal(json_array_size(json_object_get(unpaired, "paired")), 0);
@@ -165,7 +114,7 @@ static void what_cannot_be_measured_in_a_slice_is_noted(void **state)
 {
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", "y,p,c\n0,0.1,fr\n1,0.4,fr\n1,0.35,\n");
-	cleanup_said struct said said = say(fixture, score_command, SCORE " --metrics roc_auc --slice c --format json");
+	cleanup_said struct said said = command_line(fixture, score_command, SCORE " --metrics roc_auc --slice c --format json");
 	assert_int_equal(said.status, 0);
 	cleanup_json json_t *result = result_of(&said);
 	const json_t *empty = row(result, "metrics", "roc_auc", "c=");
@@ -196,16 +145,16 @@ static void score_tells_what_is_wrong(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		write_file(fixture, "p.csv", cases[i].csv);
-		cleanup_said struct said said = say(fixture, score_command, cases[i].line);
+		cleanup_said struct said said = command_line(fixture, score_command, cases[i].line);
 		cleanup_free char *expected = xasprintf("penstock score: %s\n", cases[i].message);
 		assert_string_equal(said.err, expected);
 		assert_string_equal(said.out, "");
 		assert_int_equal(said.status, 2);
 	}
-	cleanup_said struct said missing = say(fixture, score_command, "score --predictions none.csv --task binary --label y --prediction p");
+	cleanup_said struct said missing = command_line(fixture, score_command, "score --predictions none.csv --task binary --label y --prediction p");
 	assert_int_equal(missing.status, 2);
 	assert_string_equal(missing.err, "penstock score: none.csv: No such file or directory\n");
-	cleanup_said struct said help = say(fixture, score_command, "score --help");
+	cleanup_said struct said help = command_line(fixture, score_command, "score --help");
 	assert_int_equal(help.status, 0);
 	assert_non_null(strstr(help.out, "average_precision"));
 }
@@ -214,7 +163,7 @@ static void a_regression_is_scored(void **state)
 {
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", "y,p\n3,2.5\n-0.5,0.0\n2,2\n7,8\n"); /* scikit-learn's example for mean_squared_error */
-	cleanup_said struct said said = say(fixture, score_command, "score --predictions p.csv --task regression --label y --prediction p --format json");
+	cleanup_said struct said said = command_line(fixture, score_command, "score --predictions p.csv --task regression --label y --prediction p --format json");
 	cleanup_json json_t *result = result_of(&said);
 	assert_true(json_number_or(row(result, "metrics", "mae", NULL), "value", 0) == 0.5);
 }
@@ -230,23 +179,23 @@ static void gate_passes_rejects_and_says_why(void **state)
 	write_file(fixture, "metrics.json", metrics);
 	write_file(fixture, "out/m.json", "{\"us\": 12.5}");
 	write_file(fixture, "rules.yml", "- roc_auc >= 0.70\n- {metric: file.us, at_most: 20, file: out/m.json}\n");
-	cleanup_said struct said pass = say(fixture, gate_command, GATE);
+	cleanup_said struct said pass = command_line(fixture, gate_command, GATE);
 	assert_int_equal(pass.status, 0);
 	assert_string_equal(pass.out, "pass  roc_auc >= 0.7  roc_auc 0.71 is at least 0.7\n"
 				      "pass  file.us <= 20   file.us 12.5 is at most 20\n"
 				      "verdict: pass\n");
 	write_file(fixture, "rules.yml", "[\"roc_auc >= 0.95\"]");
-	cleanup_said struct said fail = say(fixture, gate_command, GATE " --format json");
+	cleanup_said struct said fail = command_line(fixture, gate_command, GATE " --format json");
 	assert_int_equal(fail.status, 3);
 	assert_string_equal(fail.out, "{\"rows\":[{\"bound\":0.94999999999999996,\"metric\":\"roc_auc\",\"reason\":\"roc_auc 0.71 is below 0.95\","
 				      "\"rule\":\"roc_auc >= 0.95\",\"slice\":null,\"value\":0.70999999999999996,\"verdict\":\"fail\"}],"
 				      "\"verdict\":\"fail\"}\n");
 	assert_non_null(strstr(fail.err, "roc_auc 0.71 is below 0.95"));
 	write_file(fixture, "rules.yml", "{metric: roc_auc, at_least: 0.70, confidence: 0.95}");
-	cleanup_said struct said wrong = say(fixture, gate_command, GATE); /* a mapping alone is no list */
+	cleanup_said struct said wrong = command_line(fixture, gate_command, GATE); /* a mapping alone is no list */
 	assert_int_equal(wrong.status, 2);
 	write_file(fixture, "rules.yml", "- {metric: roc_auc, at_least: 0.70, confidence: 0.95}");
-	cleanup_said struct said investigate = say(fixture, gate_command, GATE);
+	cleanup_said struct said investigate = command_line(fixture, gate_command, GATE);
 	assert_int_equal(investigate.status, 3);
 	assert_non_null(strstr(investigate.out, "verdict: investigate\n"));
 }
@@ -256,14 +205,14 @@ static void gate_knows_a_first_release(void **state)
 	const struct fixture *fixture = *state;
 	write_file(fixture, "metrics.json", metrics);
 	write_file(fixture, "rules.yml", "- {metric: roc_auc, no_worse_than: production, margin: 0.02}\n");
-	cleanup_said struct said first = say(fixture, gate_command, GATE " --baseline-if-present base.json");
+	cleanup_said struct said first = command_line(fixture, gate_command, GATE " --baseline-if-present base.json");
 	assert_int_equal(first.status, 0);
 	assert_non_null(strstr(first.out, "first release: production has no roc_auc to compare 0.71 with (without_baseline: pass)"));
-	cleanup_said struct said missing = say(fixture, gate_command, GATE " --baseline base.json");
+	cleanup_said struct said missing = command_line(fixture, gate_command, GATE " --baseline base.json");
 	assert_int_equal(missing.status, 2);
 	assert_non_null(strstr(missing.err, "base.json: No such file or directory"));
 	write_file(fixture, "base.json", "{\"metrics\": [{\"name\": \"roc_auc\", \"slice\": null, \"value\": 0.95, \"se\": 0.01, \"n\": 500}]}");
-	cleanup_said struct said worse = say(fixture, gate_command, GATE " --baseline-if-present base.json");
+	cleanup_said struct said worse = command_line(fixture, gate_command, GATE " --baseline-if-present base.json");
 	assert_int_equal(worse.status, 3);
 	assert_non_null(strstr(worse.out, "roc_auc 0.71 against production's 0.95: worse by 0.24"));
 }
@@ -273,22 +222,22 @@ static void gate_tells_what_is_wrong(void **state)
 	const struct fixture *fixture = *state;
 	write_file(fixture, "metrics.json", metrics);
 	write_file(fixture, "rules.yml", "- roc_auc >= 0.7\n- roc_auk >= 0.7\n- {metric: mae, at_mots: 1}\n");
-	cleanup_said struct said rules = say(fixture, gate_command, GATE);
+	cleanup_said struct said rules = command_line(fixture, gate_command, GATE);
 	assert_int_equal(rules.status, 2);
 	assert_non_null(strstr(rules.err, "rules.yml:2:3: error: unknown metric \"roc_auk\"; did you mean \"roc_auc\"?"));
 	assert_non_null(strstr(rules.err, "rules.yml:3:17: error: unknown key \"at_mots\""));
 	write_file(fixture, "rules.yml", "- roc_auc >= 0.7\n");
 	write_file(fixture, "metrics.json", "{\"metrics\": [");
-	cleanup_said struct said torn = say(fixture, gate_command, GATE);
+	cleanup_said struct said torn = command_line(fixture, gate_command, GATE);
 	assert_int_equal(torn.status, 2);
-	cleanup_said struct said usage = say(fixture, gate_command, "gate --rules rules.yml");
+	cleanup_said struct said usage = command_line(fixture, gate_command, "gate --rules rules.yml");
 	assert_int_equal(usage.status, 2);
 	assert_non_null(strstr(usage.err, "usage: penstock gate"));
-	cleanup_said struct said help = say(fixture, gate_command, "gate --help");
+	cleanup_said struct said help = command_line(fixture, gate_command, "gate --help");
 	assert_int_equal(help.status, 0);
 	write_file(fixture, "metrics.json", metrics);
 	write_file(fixture, "rules.yml", "- {metric: file.us, at_most: 20, file: none.json}\n");
-	cleanup_said struct said absent = say(fixture, gate_command, GATE);
+	cleanup_said struct said absent = command_line(fixture, gate_command, GATE);
 	assert_int_equal(absent.status, 3);
 	assert_non_null(strstr(absent.out, "file.us: none.json is missing or no JSON"));
 }
@@ -297,10 +246,10 @@ static void scores_go_straight_into_the_gate(void **state)
 {
 	const struct fixture *fixture = *state;
 	write_file(fixture, "p.csv", predictions);
-	cleanup_said struct said said = say(fixture, score_command, SCORE " --slice c --format json");
+	cleanup_said struct said said = command_line(fixture, score_command, SCORE " --slice c --format json");
 	write_file(fixture, "metrics.json", said.out);
 	write_file(fixture, "rules.yml", "- roc_auc >= 0.7\n- {metric: roc_auc, slice: c, at_least: 0.9, min_rows: 2}\n");
-	cleanup_said struct said verdict = say(fixture, gate_command, GATE);
+	cleanup_said struct said verdict = command_line(fixture, gate_command, GATE);
 	assert_int_equal(verdict.status, 0);
 	assert_string_equal(verdict.out, "pass  roc_auc >= 0.7          roc_auc 0.75 is at least 0.7\n"
 					 "pass  roc_auc of c=de >= 0.9  roc_auc of c=de 1 is at least 0.9\n"

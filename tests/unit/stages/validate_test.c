@@ -5,21 +5,7 @@
 #include "base/json.h"
 #include "stages/command.h"
 #include "stages/stage.h"
-#include "tests/support/support.h"
-
-#include <fcntl.h>
-
-struct said {
-	int status;
-	char *out, *err;
-};
-
-static void said_done(struct said *said)
-{
-	free(said->out);
-	free(said->err);
-}
-#define cleanup_said __attribute__((cleanup(said_done)))
+#include "tests/support/command_run.h"
 
 static char *read_back(const char *path)
 {
@@ -27,40 +13,6 @@ static char *read_back(const char *path)
 	cleanup_error struct error *err = NULL;
 	assert_ok(file_read(path, 1024 * 1024, &text, NULL, &err), err);
 	return text;
-}
-
-static int into(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-/* Runs the command with its standard output and error in files; `line` is split at blanks. */
-static struct said say(const char *line)
-{
-	cleanup_strlist struct strlist argv = {0};
-	for (const char *p = line; *p;) {
-		size_t len = strcspn(p, " ");
-		strlist_take(&argv, xstrndup(p, len));
-		p += len + (p[len] == ' ');
-	}
-	fflush(stdout);
-	fflush(stderr);
-	int saved[2] = {dup(1), dup(2)};
-	cleanup_fd int to_out = into("stdout"), to_err = into("stderr");
-	dup2(to_out, 1);
-	dup2(to_err, 2);
-	struct said said = {.status = validate_command((int)argv.n, argv.items)};
-	fflush(stdout);
-	fflush(stderr);
-	dup2(saved[0], 1);
-	dup2(saved[1], 2);
-	close(saved[0]);
-	close(saved[1]);
-	said.out = read_back("stdout");
-	said.err = read_back("stderr");
-	return said;
 }
 
 static int enter(void **state)
@@ -88,7 +40,7 @@ static void a_pass_is_a_table_of_columns(void **state)
 {
 	write_file(state, "s.yml", SCHEMA);
 	write_file(state, "d.csv", "id,x,s\n1,0.1,a\n2,0.2,b\n3,,b\n");
-	cleanup_said struct said said = say("validate d.csv --schema s.yml");
+	cleanup_said struct said said = command_line(*state, validate_command, "validate d.csv --schema s.yml");
 	assert_string_equal(said.out, "column  type     nulls  distinct  min  max  mean  sd\n"
 				      "id      int64    0      3         1    3    2     1\n"
 				      "x       float64  1      2         0.1  0.2  0.15  0.0707107\n"
@@ -103,7 +55,7 @@ static void a_failure_names_rows_and_values(void **state)
 {
 	write_file(state, "s.yml", SCHEMA);
 	write_file(state, "d.csv", "id,x,s\n1,-7,a\n2,9,b\n2,,\n4,\x1b[31mred,\n");
-	cleanup_said struct said said = say("validate d.csv --schema s.yml");
+	cleanup_said struct said said = command_line(*state, validate_command, "validate d.csv --schema s.yml");
 	static const char failures[] = "d.csv: id: unique: 1 of 4 rows (25.00%): line 4: 2 (first on line 3)\n"
 				       "d.csv: x: type float64: 1 of 4 rows (25.00%): line 5: \xef\xbf\xbd[31mred\n"
 				       "d.csv: x: min 0: 1 of 4 rows (25.00%): line 2: -7\n"
@@ -118,7 +70,7 @@ static void a_program_gets_json_and_the_log_gets_words(void **state)
 {
 	write_file(state, "s.yml", SCHEMA);
 	write_file(state, "d.csv", "id,x,s\n1,-7,a\n2,9,b\n");
-	cleanup_said struct said said = say("validate d.csv --schema s.yml --format json");
+	cleanup_said struct said said = command_line(*state, validate_command, "validate d.csv --schema s.yml --format json");
 	assert_string_equal(said.err, "d.csv: x: min 0: 1 of 2 rows (50.00%): line 2: -7\nd.csv: x: max 0.3: 1 of 2 rows (50.00%): line 3: 9\n"
 				      "fail: 2 rows, 11 checks, 2 failed\n");
 	assert_int_equal(said.status, 1);
@@ -143,7 +95,7 @@ static void several_files_are_named(void **state)
 	write_file(state, "s.yml", SCHEMA);
 	write_file(state, "1.csv", "id,x,s\n1,0.1,a\n");
 	write_file(state, "2.csv", "id,x,s\n2,0.1,a\n1,0.1,a\n");
-	cleanup_said struct said said = say("validate 1.csv 2.csv --schema s.yml --format json");
+	cleanup_said struct said said = command_line(*state, validate_command, "validate 1.csv 2.csv --schema s.yml --format json");
 	assert_string_equal(said.err, "id: unique: 1 of 3 rows (33.33%): 2.csv line 3: 1 (first in 1.csv on line 2)\nfail: 3 rows, 11 checks, 1 failed\n");
 }
 
@@ -167,7 +119,7 @@ static void mistakes_have_their_status_and_words(void **state)
 		 "penstock validate: bad schema: bad.yml:2:20: unknown key \"mni\" in \"a\" (and 1 more mistake)\n"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		cleanup_said struct said said = say(cases[i].line);
+		cleanup_said struct said said = command_line(*state, validate_command, cases[i].line);
 		size_t len = strlen(said.err), n = strlen(cases[i].end);
 		if (len < n || strcmp(said.err + len - n, cases[i].end) != 0)
 			fail_msg("%s: %s", cases[i].line, said.err);
@@ -182,7 +134,7 @@ static void the_quickstart_passes_and_its_corrupt_rows_are_named(void **state)
 {
 	static const char *const model = SOURCE_DIR "/examples/quickstart/model/data";
 	cleanup_free char *clean = xasprintf("validate %s/wdbc.csv --schema %s/schema.yml --format json", model, model);
-	cleanup_said struct said good = say(clean);
+	cleanup_said struct said good = command_line(*state, validate_command, clean);
 	assert_string_equal(good.err, "pass: 569 rows, 164 checks\n");
 	assert_int_equal(good.status, 0);
 
@@ -201,7 +153,7 @@ static void the_quickstart_passes_and_its_corrupt_rows_are_named(void **state)
 	}
 	write_file(state, "bad.csv", bad.data);
 	cleanup_free char *corrupt = xasprintf("validate bad.csv --schema %s/schema.yml --format json", model);
-	cleanup_said struct said said = say(corrupt);
+	cleanup_said struct said said = command_line(*state, validate_command, corrupt);
 	assert_int_equal(said.status, 1);
 	cleanup_json json_t *result = NULL;
 	cleanup_error struct error *err = NULL;
@@ -214,10 +166,10 @@ static void the_quickstart_passes_and_its_corrupt_rows_are_named(void **state)
 static void infer_writes_a_schema_that_fits(void **state)
 {
 	(void)state;
-	cleanup_said struct said said = say("validate --infer " SOURCE_DIR "/examples/quickstart/model/data/wdbc.csv");
+	cleanup_said struct said said = command_line(*state, validate_command, "validate --infer " SOURCE_DIR "/examples/quickstart/model/data/wdbc.csv");
 	assert_int_equal(said.status, 0);
 	write_file(state, "inferred.yml", said.out);
-	cleanup_said struct said again = say("validate " SOURCE_DIR "/examples/quickstart/model/data/wdbc.csv --schema inferred.yml");
+	cleanup_said struct said again = command_line(*state, validate_command, "validate " SOURCE_DIR "/examples/quickstart/model/data/wdbc.csv --schema inferred.yml");
 	assert_int_equal(again.status, 0);
 }
 
