@@ -15,7 +15,7 @@
 
 /* bit, name, argument or NULL, field, documentation */
 #define CLI_OPTIONS(X)                                                                                                \
-	X(JSON, "json", NULL, json, "print the daemon's JSON as it is")                                               \
+	X(JSON, "json", NULL, json, "print JSON instead of text")                                                      \
 	X(WAIT, "wait", NULL, wait, "wait until it has ended; the exit status tells how")                             \
 	X(FOLLOW, "follow", NULL, follow, "go on until the run has ended; the exit status tells how")                 \
 	X(WATCH, "watch", NULL, watch, "show it again whenever it changes, until interrupted")                        \
