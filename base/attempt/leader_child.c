@@ -41,7 +41,10 @@ static void stage_mounts(const struct leader_command *command, int report_fd)
 	int *trees = must_alloc(command->stage.n * sizeof(*trees));
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		report_failure(report_fd, errno, "sandbox: private mounts");
+		/* EINVAL: "/" is no mount point, which is so in a chroot. No namespace for users can be made there either. */
+		report_failure(report_fd, errno,
+			       errno == EINVAL ? "sandbox: not possible inside a chroot (use pivot_root, or a container)"
+					       : "sandbox: private mounts");
 	for (size_t i = 0; i < command->stage.n; i++) {
 		trees[i] = open_tree(AT_FDCWD, command->stage.items[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 		if (trees[i] < 0)
