@@ -79,7 +79,7 @@ static void global_section(const struct router_settings *s, const char *mark, st
 	buf_addf(out,
 		 "ring penstock\n    format raw\n    maxlen 1024\n    size 8388608\n    timeout connect 1s\n    timeout server 10s\n"
 		 "    server log unix@%s log-proto octet-count\n",
-		 ROUTER_LOG_SOCKET);
+		 ROUTER_RELAY_SOCKET);
 	/* Without idle-close-on-response a reload closes all idle connections under the clients' hands, and their next requests fail. */
 	buf_addf(out,
 		 "defaults\n    mode http\n    timeout connect 2s\n    timeout queue 5s\n    timeout http-request 10s\n    timeout http-keep-alive "
@@ -113,11 +113,22 @@ static void frontend_section(const struct router_settings *s, struct buf *out)
 	buf_addf(out, "    default_backend %s-none\n", s->target);
 }
 
+/* A ring connects again at once, and to a Unix socket without a listener that is a busy loop. So it connects to a listener that is
+ * always there and takes few connections a second; from there it goes on to us. */
+static void relay_section(const struct router_settings *s, struct buf *out)
+{
+	buf_addf(out,
+		 "listen %s-log\n    mode tcp\n    no log\n    no option idle-close-on-response\n    bind unix@%s mode 600%s%s\n"
+		 "    rate-limit sessions 4\n    retries 0\n    timeout client 24h\n    timeout server 24h\n    server log unix@%s\n",
+		 s->target, ROUTER_RELAY_SOCKET, s->user ? " user " : "", s->user ? s->user : "", ROUTER_LOG_SOCKET);
+}
+
 static void base_text(const struct router_settings *s, const char *const health_paths[SLOTS], const char *mark, const struct router_server *servers,
 		      size_t n_servers, struct buf *out)
 {
 	global_section(s, mark, out);
 	frontend_section(s, out);
+	relay_section(s, out);
 	for (int slot = 0; slot < SLOTS; slot++) {
 		buf_addf(out, "backend %s-%c\n", s->target, slot_letter(slot));
 		if (health_paths[slot])

@@ -41,7 +41,8 @@ bool split_parse(const char *text, struct split *ret);                   /* fals
 #define ROUTER_MAP_KEY "split"
 #define ROUTER_RUNTIME_SOCKET "r.sock"
 #define ROUTER_MASTER_SOCKET "m.sock"
-#define ROUTER_LOG_SOCKET "l.sock"
+#define ROUTER_LOG_SOCKET "l.sock"   /* we listen */
+#define ROUTER_RELAY_SOCKET "q.sock" /* HAProxy's own way to it */
 
 #define CHECK_INTERVAL_MS 500
 #define CHECK_RISE 1

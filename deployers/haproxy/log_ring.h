@@ -1,5 +1,5 @@
 /* The far end of HAProxy's log ring: a Unix stream socket on the loop that HAProxy connects to and sends its lines through, each as
- * "<length> <line>" (RFC 6587, octet counting). While nobody listens HAProxy keeps the lines in its ring. */
+ * "<length> <line>" (RFC 6587, octet counting), through its relay (config.c): most lines written while nobody listens are lost there. */
 #ifndef DEPLOYERS_HAPROXY_LOG_RING_H
 #define DEPLOYERS_HAPROXY_LOG_RING_H
 

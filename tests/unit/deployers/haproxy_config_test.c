@@ -79,7 +79,9 @@ static void configuration_names_servers_checks_and_arms(void **state)
 		 "    server i5 127.0.0.1:20002 check inter 500 rise 1 fall 2\n"),
 		"backend prod-b\n    server i4 127.0.0.1:20001 check inter 500 rise 1 fall 2\n",
 		"    stats socket unix@r.sock mode 600 level admin expose-fd listeners\n",
-		"    server log unix@l.sock log-proto octet-count\n",
+		"    server log unix@q.sock log-proto octet-count\n",
+		"listen prod-log\n    mode tcp\n",
+		"    rate-limit sessions 4\n    retries 0\n    timeout client 24h\n    timeout server 24h\n    server log unix@l.sock\n",
 	};
 	(void)state;
 	cleanup_free char *text = text_of(&settings, paths, servers, ARRAY_SIZE(servers));
