@@ -63,6 +63,12 @@ void http_refuse(struct http_call *call, unsigned status, const char *code, cons
 
 struct http_stream_state;
 struct http_hub;
+/* One connection, from accept() to close(). */
+struct http_peer {
+	int fd;
+	uint64_t since_ms; /* when what it is sending began; 0 while it waits for its answer */
+	struct http_peer *next;
+};
 struct http_server {
 	struct http_hub *hub;
 	struct core *core;
@@ -74,6 +80,8 @@ struct http_server {
 	ino_t ino;
 	unsigned port;
 	size_t body_bytes; /* held by all calls */
+	uint64_t request_ms; /* the longest that a request may take to come in */
+	struct http_peer *peers;
 	bool closing;
 	struct http_call *waiting; /* for their commits */
 	struct http_stream_state *streams;

@@ -13,6 +13,8 @@
 
 #define MAX_CONNECTIONS 256U
 #define CONNECTION_TIMEOUT_S 30U
+/* However busily somebody sends: with a byte now and then the timeout above would never come, and few such peers fill the server. */
+#define REQUEST_MS 60000U
 #define CONNECTION_MEMORY ((size_t)(64 * 1024)) /* request line and headers too */
 #define DEFAULT_MAX_BODY ((size_t)(64 * 1024))
 #define MAX_BODIES ((size_t)(64 * 1024 * 1024)) /* of all calls of one server together */
@@ -70,6 +72,17 @@ static void arm(struct http_hub *hub)
 	hub->timer_at_ms = at;
 }
 
+/* Whoever dribbles wakes us himself; who is silent is libmicrohttpd's to close. */
+static void cut_slow_peers(const struct http_server *server)
+{
+	uint64_t now = clock_mono_ms();
+	for (struct http_peer *peer = server->peers; peer; peer = peer->next)
+		if (peer->since_ms && now - peer->since_ms > server->request_ms) {
+			shutdown(peer->fd, SHUT_RDWR);
+			peer->since_ms = 0;
+		}
+}
+
 static void before_sleep(void *arg)
 {
 	struct http_hub *hub = arg;
@@ -83,8 +96,10 @@ static void before_sleep(void *arg)
 		if (!hub->work)
 			break;
 		hub->work = false;
-		for (struct http_server *server = hub->servers; server; server = server->next)
+		for (struct http_server *server = hub->servers; server; server = server->next) {
+			cut_slow_peers(server);
 			MHD_run(server->daemon);
+		}
 	}
 	arm(hub);
 }
@@ -335,6 +350,33 @@ static void dispatch(struct http_call *call)
 		wait_for_commit(call); /* a reader too may have seen what is not committed yet */
 }
 
+static void set_since(struct MHD_Connection *connection, uint64_t ms)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_peer *peer = info ? info->socket_context : NULL;
+	if (peer)
+		peer->since_ms = ms;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **slot, enum MHD_ConnectionNotificationCode what)
+{
+	struct http_server *server = arg;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		struct http_peer *peer = xcalloc(1, sizeof(*peer));
+		*peer = (struct http_peer){.fd = info ? info->connect_fd : -1, .since_ms = clock_mono_ms(), .next = server->peers};
+		*slot = server->peers = peer;
+		return;
+	}
+	for (struct http_peer **at = &server->peers; *at; at = &(*at)->next)
+		if (*at == *slot) {
+			*at = (*at)->next;
+			break;
+		}
+	free(*slot);
+	*slot = NULL;
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
 				  const char *bytes, size_t *len, void **slot)
 {
@@ -352,6 +394,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		*len = 0;
 		return MHD_YES;
 	}
+	set_since(connection, 0);
 	if (call->refused)
 		return send_reply(call);
 	if (call->state == CALL_READING)
@@ -361,7 +404,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
 {
-	(void)arg, (void)connection, (void)why;
+	(void)arg, (void)why;
+	set_since(connection, clock_mono_ms()); /* the next request on the same connection */
 	http_call_free(*slot);
 	*slot = NULL;
 }
@@ -395,9 +439,9 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
 {
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
 				MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-				NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-				MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-				MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+				NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+				MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 int http_server_start(struct core *core, int fd, const struct http_route *routes, struct http_server **ret, struct error **err)
@@ -405,6 +449,7 @@ int http_server_start(struct core *core, int fd, const struct http_route *routes
 	struct http_server *server = xcalloc(1, sizeof(*server));
 	server->core = core;
 	server->routes = routes;
+	server->request_ms = REQUEST_MS;
 	server->daemon = start_daemon(server, fd);
 	if (!server->daemon) {
 		int why = errno;

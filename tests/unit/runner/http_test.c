@@ -1,9 +1,11 @@
 #include "runner/http/http_priv.h"
 #include "tests/unit/runner/http_fixture.h"
 
+#include "base/clock.h"
 #include "runner/api/api.h"
 #include "runner/webhooks/webhooks.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 
 /* ---- the routes under test ---- */
@@ -255,6 +257,39 @@ static void broken_requests_break_nothing(void **state)
 	desk_close(&desk);
 }
 
+/* A header now and then keeps a connection from ever being silent; it must not keep it for ever. */
+static void a_peer_that_dribbles_is_cut(void **state)
+{
+	struct desk desk;
+	desk_open(&desk, state, "");
+	desk_listen(&desk, routes);
+	desk.server->request_ms = 50;
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(desk.server)), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(send(fd, "GET /hello/x HTTP/1.1\r\nHost: x\r\nX-Slow: ", 41, MSG_NOSIGNAL), 41);
+	uint64_t deadline = clock_mono_ms() + 20000;
+	ssize_t got = -1;
+	while (got < 0) {
+		char byte;
+		bool in_time = clock_mono_ms() < deadline;
+		assert_true(in_time);
+		send(fd, "a", 1, MSG_NOSIGNAL);
+		loop_defer(desk.core->loop, nothing, NULL);
+		loop_turn(desk.core->loop);
+		got = recv(fd, &byte, 1, MSG_DONTWAIT);
+		if (got < 0 && errno == ECONNRESET)
+			got = 0;
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(got, 0);
+	desk.server->request_ms = 60000;
+	cleanup_answer struct answer answer = desk_get(&desk, "/hello/x");
+	assert_int_equal(answer.status, 200);
+	desk_close(&desk);
+}
+
 static void a_reply_waits_for_its_commit(void **state)
 {
 	struct desk desk;
@@ -424,6 +459,7 @@ int main(void)
 		TEST(handlers_see_the_request),
 		TEST(what_fits_nowhere_is_refused),
 		TEST(broken_requests_break_nothing),
+		TEST(a_peer_that_dribbles_is_cut),
 		TEST(a_reply_waits_for_its_commit),
 		TEST(many_at_once_are_all_answered),
 		TEST(a_failed_commit_is_a_503_and_the_next_one_works),
