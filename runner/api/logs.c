@@ -48,9 +48,11 @@ static void add_line(const struct log_stream *stream, const char *stage, const c
 static size_t add_lines(const struct log_stream *stream, const char *stage, const char *chunk, size_t len, bool final, struct buf *out)
 {
 	size_t told = 0;
-	for (const char *end; told < len && (end = memchr(chunk + told, '\n', len - told)) != NULL; told = (size_t)(end - chunk) + 1)
+	/* Prefixes make many short lines much longer than the chunk was. */
+	for (const char *end; told < len && out->len < ENOUGH_BYTES && (end = memchr(chunk + told, '\n', len - told)) != NULL;
+	     told = (size_t)(end - chunk) + 1)
 		add_line(stream, stage, chunk + told, (size_t)(end - chunk) - told, out);
-	if (told < len && (final || (told == 0 && len == CHUNK))) {
+	if (told < len && out->len < ENOUGH_BYTES && (final || (told == 0 && len == CHUNK))) {
 		add_line(stream, stage, chunk + told, len - told, out);
 		told = len;
 	}

@@ -230,6 +230,34 @@ static void a_long_log_comes_whole(void **state)
 	desk_close(&desk);
 }
 
+/* Each line gets the stage's name before it: what is read as 16 KiB may be told as megabytes. */
+static void a_log_of_empty_lines_comes_whole(void **state)
+{
+	struct desk desk;
+	struct buf log;
+	desk_open(&desk, state);
+	furnish(&desk);
+	char name[301];
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	cleanup_error struct error *err = NULL;
+	assert_ok(db_run(desk.core->db, &err, "UPDATE stage SET name = ? WHERE run_id = 1 AND idx = 0", "s", name), err);
+	core_commit(desk.core);
+	buf_init(&log, 1 << 20);
+	for (unsigned i = 0; i < 20000; i++)
+		buf_addc(&log, '\n');
+	buf_adds(&log, "END");
+	write_state(&desk, "runs/1/attempts/0-1/log", log.data);
+	cleanup_free char *text = ask(&desk, "GET", "/v1/runs/1/log", NULL, 200);
+	size_t lines = 0;
+	for (const char *p = text; (p = strstr(p, "nnn | \n")); p++)
+		lines++;
+	assert_int_equal(lines, 20000);
+	assert_non_null(strstr(text, "n | END\n"));
+	buf_done(&log);
+	desk_close(&desk);
+}
+
 static void append_log(struct desk *desk, const char *text)
 {
 	cleanup_free char *path = core_path(desk->core, "runs/1/attempts/0-1/log");
@@ -355,6 +383,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_run_is_shown_with_its_stages_and_mistakes, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(logs_are_told_in_the_order_of_the_plan, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_long_log_comes_whole, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_log_of_empty_lines_comes_whole, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_followed_log_ends_with_its_stage, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(requests_are_answered_or_refused, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(secrets_go_in_and_are_never_shown, fixture_setup, fixture_teardown),
