@@ -20,15 +20,25 @@ static const struct cli_usage usage = {CLI_STAGE | CLI_FOLLOW | CLI_SOCKET,
 /* A log may colour its lines; on a terminal it may do nothing else. */
 struct printer {
 	bool terminal;
-	enum { PLAIN, ESCAPED, IN_SEQUENCE } at;
+	enum { PLAIN, ESCAPED, IN_SEQUENCE, AFTER_C2 /* half a character, which may be U+0080 to U+009F */ } at;
 	struct buf sequence;
 };
 
 static void print_filtered(struct printer *printer, char c)
 {
 	switch (printer->at) {
+	case AFTER_C2:
+		printer->at = PLAIN;
+		if ((unsigned char)c >= 0x80 && (unsigned char)c <= 0x9f) {
+			putchar('?'); /* U+009B is as good an escape as ESC [ */
+			return;
+		}
+		putchar('\xc2');
+		/* fall through */
 	case PLAIN:
-		if (c == '\033')
+		if (c == '\xc2')
+			printer->at = AFTER_C2;
+		else if (c == '\033')
 			printer->at = ESCAPED;
 		else if ((unsigned char)c >= ' ' || c == '\n' || c == '\t')
 			putchar(c == 0x7f ? '?' : c);

@@ -1,5 +1,6 @@
 """Branch names and commit messages are data: they reach a stage as environment, and nothing else at all."""
 import os
+import pty
 
 from harness import Daemon, Repository, check, contains, equal, scenario
 
@@ -51,7 +52,28 @@ def story(dir, penstock):
     # Terminal escapes in a message never reach the terminal.
     run = repository.push("red \x1b[31m alert \x07")
     daemon.wait_run(run)
+    escapes_in_a_log(daemon, repository)
     check("\x1b" not in daemon.penstock("ps").out + daemon.penstock("show", str(run), status=None).out, "an escape reached the terminal")
+
+
+
+def escapes_in_a_log(daemon, repository):
+    """On a terminal a log may colour its lines, and nothing else: neither by ESC [ nor by U+009B, which is the same."""
+    repository.write(".penstock.yml", PIPELINE.replace("cat message.txt", "printf 'a\\033[2Jb\\302\\2332Jc\\302\\251\\n'; cat message.txt"))
+    run = repository.push("A log for a terminal")
+    daemon.wait_run(run)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(daemon.binary, [daemon.binary, "logs", "--socket", daemon.socket, str(run)])
+    shown = b""
+    try:
+        while more := os.read(terminal, 65536):
+            shown += more
+    except OSError:  # the other side is closed
+        pass
+    os.waitpid(child, 0)
+    os.close(terminal)
+    contains(shown.decode(), "ab?2Jc\u00a9", "the log on a terminal")
 
 
 scenario(story)
