@@ -113,12 +113,18 @@ static int copy_piece(struct pack *pack, int fd, size_t want, struct error **err
 	return tar_data(&pack->tar, pack->bytes, (size_t)n, err);
 }
 
+/* What a stage made unreadable is the stage's mistake, not the disk's. */
+static enum error_code open_failure(int errnum)
+{
+	return errnum == EACCES ? ERROR_DENIED : ERROR_IO;
+}
+
 static int pack_file(struct pack *pack, int dir_fd, const char *name, struct error **err)
 {
 	cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open %s", pack->path.data);
+		return error_set(err, open_failure(errno), errno, "cannot open %s", pack->path.data);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERROR_CONFLICT, 0, "%s was replaced while it was being packed", pack->path.data);
 	struct tar_entry entry = {
@@ -150,7 +156,7 @@ static int pack_entry(struct pack *pack, int dir_fd, const char *name, unsigned 
 				 S_ISFIFO(st.st_mode) ? "FIFO" : S_ISSOCK(st.st_mode) ? "socket" : "device");
 	cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open directory %s", pack->path.data);
+		return error_set(err, open_failure(errno), errno, "cannot open directory %s", pack->path.data);
 	if (pack_dir_entry(pack, err) < 0)
 		return -1;
 	return pack_tree(pack, fd, depth + 1, err);
@@ -275,7 +281,7 @@ static int pack_source(struct pack *pack, const struct source *source, const cha
 		return path_push(&pack->path, last, strlen(last), err) < 0 ? -1 : pack_entry(pack, source->dir_fd, source->name, 0, err);
 	cleanup_fd int fd = openat(source->dir_fd, source->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open directory %s", source->path);
+		return error_set(err, open_failure(errno), errno, "cannot open directory %s", source->path);
 	return pack_tree(pack, fd, 0, err);
 }
 

@@ -177,7 +177,10 @@ static int begin_run(struct engine *engine, const struct run_row *row, struct er
 		return -1;
 	bool planned = db_int(q, 0);
 	db_stmt_free(STEAL(q));
-	return planned ? run_plan(engine, row->id, err) : sync_start(engine, row->id, err);
+	if (!planned)
+		return sync_start(engine, row->id, err);
+	engine_wake(engine); /* this turn's rows do not know the stages yet: the next one admits the run */
+	return run_plan(engine, row->id, err);
 }
 
 static int turn_one(struct engine *engine, const struct run_row *row, struct error **err)
@@ -252,8 +255,14 @@ static int admit(struct engine *engine, const struct run_rows *rows, struct erro
 		struct planned_run *run;
 		if (!row->has_pipeline || row->syncing || (row->queued && row->cancel_by))
 			continue;
-		if (planned_run_get(engine, row->id, &run, NULL) < 0)
-			continue; /* turn_guarded() tells why */
+		cleanup_error struct error *why = NULL;
+		if (planned_run_get(engine, row->id, &run, &why) < 0) {
+			if (!row->queued)
+				continue; /* turn_guarded() has told why */
+			if (run_finish(engine, row->id, OUTCOME_INFRA, error_message(why), err) < 0)
+				return -1;
+			continue;
+		}
 		origin[n] = i;
 		runs[n++] = (struct sched_run){
 			.id = row->id,

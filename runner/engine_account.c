@@ -6,9 +6,12 @@
 #include "base/log.h"
 #include "runner/reason.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define RESULT_MAX_BYTES (16 << 20)
+#define DISK_IS_FULL_BYTES (1U << 20)
 
 /* One attempt that has ended, and what is to be written down about it. */
 struct account {
@@ -94,6 +97,13 @@ static bool is_native(const struct account *a)
 	return strcmp(a->kind, "run") != 0;
 }
 
+/* A command that failed while the disk was full has most likely failed of that, and is no verdict on the model. */
+static bool disk_is_full(const struct account *a)
+{
+	struct statvfs disk;
+	return statvfs(a->dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < DISK_IS_FULL_BYTES;
+}
+
 static void judge_main(struct account *a, const struct exit_record *record)
 {
 	a->exit_code = record->exit_code;
@@ -105,8 +115,15 @@ static void judge_main(struct account *a, const struct exit_record *record)
 		else if (record->exit_code == 5)
 			outcome = OUTCOME_INFRA;
 	}
-	char *reason = a->result ? reason_of_result(a->kind, a->result) : NULL;
-	conclude(a, outcome, reason ? reason : last_words(a, record));
+	cleanup_free char *told = a->result ? reason_of_result(a->kind, a->result) : NULL;
+	char *reason = told ? STEAL(told) : last_words(a, record);
+	if (outcome == OUTCOME_FAILED && !a->result && (disk_is_full(a) || strstr(reason, strerror(ENOSPC)))) {
+		char *full = xasprintf("%s; the disk that holds the state is full: free some space, then retry the run", reason);
+		free(reason);
+		reason = full;
+		outcome = OUTCOME_INFRA;
+	}
+	conclude(a, outcome, reason);
 }
 
 static void judge_exit(struct account *a, const struct exit_record *record)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runner/engine.h"
+#include "runner/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,19 +38,21 @@ struct local {
 static void put_line(const struct local *local, const char *stage, const char *text)
 {
 	FILE *out = local->request->progress;
+	struct terminal_filter filter = {0};
+	cleanup_buf struct buf shown;
+	buf_init(&shown, 2 * LINE_MAX_BYTES);
+	terminal_filter(&filter, text, strlen(text), &shown);
 	if (local->request->color)
-		fprintf(out, "\033[36m%-*s |\033[0m %s\n", (int)local->name_width, stage, text);
+		fprintf(out, "\033[36m%-*s |\033[0m %s\n", (int)local->name_width, stage, shown.data);
 	else
-		fprintf(out, "%-*s | %s\n", (int)local->name_width, stage, text);
+		fprintf(out, "%-*s | %s\n", (int)local->name_width, stage, shown.data);
 }
 
 static void put_bytes(const struct local *local, struct tail *tail, const char *stage, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (bytes[i] != '\n' && tail->line.len < LINE_MAX_BYTES - 1) {
-			/* A log may hold anything; a terminal should not obey it. Tabs and colours are let through. */
-			unsigned char c = (unsigned char)bytes[i];
-			buf_addc(&tail->line, c < ' ' && c != '\t' && c != 0x1b ? ' ' : bytes[i]);
+			buf_addc(&tail->line, bytes[i] == '\0' ? ' ' : bytes[i]);
 			continue;
 		}
 		put_line(local, stage, tail->line.data);

@@ -4,6 +4,7 @@
 #include "pipelines/pipeline.h"
 #include "runner/cli/client.h"
 #include "runner/cli/commands.h"
+#include "runner/terminal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,57 +18,22 @@ static const struct cli_usage usage = {CLI_STAGE | CLI_FOLLOW | CLI_SOCKET,
 				       "with --follow that of the run: 0 success, 1 failed, 3 rejected by a gate, 4 cancelled or rolled back.",
 				       "penstock logs --follow --stage train 12"};
 
-/* A log may colour its lines; on a terminal it may do nothing else. */
 struct printer {
 	bool terminal;
-	enum { PLAIN, ESCAPED, IN_SEQUENCE, AFTER_C2 /* half a character, which may be U+0080 to U+009F */ } at;
-	struct buf sequence;
+	struct terminal_filter filter;
+	struct buf shown;
 };
-
-static void print_filtered(struct printer *printer, char c)
-{
-	switch (printer->at) {
-	case AFTER_C2:
-		printer->at = PLAIN;
-		if ((unsigned char)c >= 0x80 && (unsigned char)c <= 0x9f) {
-			putchar('?'); /* U+009B is as good an escape as ESC [ */
-			return;
-		}
-		putchar('\xc2');
-		/* fall through */
-	case PLAIN:
-		if (c == '\xc2')
-			printer->at = AFTER_C2;
-		else if (c == '\033')
-			printer->at = ESCAPED;
-		else if ((unsigned char)c >= ' ' || c == '\n' || c == '\t')
-			putchar(c == 0x7f ? '?' : c);
-		return;
-	case ESCAPED:
-		printer->at = c == '[' ? IN_SEQUENCE : PLAIN;
-		buf_reset(&printer->sequence);
-		return;
-	case IN_SEQUENCE:
-		if (c == 'm' && !printer->sequence.failed && strspn(printer->sequence.data, "0123456789;") == printer->sequence.len)
-			printf("\033[%sm", printer->sequence.data);
-		if (c >= '@' || c == '\n')
-			printer->at = PLAIN;
-		if (c == '\n')
-			putchar(c);
-		else
-			buf_addc(&printer->sequence, c);
-		return;
-	}
-}
 
 static int print_bytes(void *arg, const char *bytes, size_t len)
 {
 	struct printer *printer = arg;
-	if (!printer->terminal)
-		fwrite(bytes, 1, len, stdout);
-	else
-		for (size_t i = 0; i < len; i++)
-			print_filtered(printer, bytes[i]);
+	if (printer->terminal) {
+		buf_reset(&printer->shown);
+		terminal_filter(&printer->filter, bytes, len, &printer->shown);
+		bytes = printer->shown.data;
+		len = printer->shown.len;
+	}
+	fwrite(bytes, 1, len, stdout);
 	return fflush(stdout);
 }
 
@@ -95,9 +61,9 @@ static int stream_log(const struct cli_arguments *arguments, int64_t id, struct 
 	cleanup_free char *stage = arguments->stage ? client_escape(arguments->stage) : NULL;
 	cleanup_free char *path =
 		xasprintf("/v1/runs/%lld/log?follow=%d%s%s", (long long)id, arguments->follow != NULL, stage ? "&stage=" : "", stage ? stage : "");
-	buf_init(&printer.sequence, 64);
+	buf_init(&printer.shown, 4 << 20); /* far beyond what one chunk can be */
 	int result = client_stream(arguments, path, print_bytes, &printer, err);
-	buf_done(&printer.sequence);
+	buf_done(&printer.shown);
 	return result;
 }
 

@@ -356,7 +356,7 @@ static char *ask(const struct rig *rig, const char *name, const char *command)
 	char bytes[4096];
 	buf_init(&answer, 1 << 20);
 	cleanup_free char *line = xasprintf("%s\n", command);
-	assert_true(write(fd, line, strlen(line)) > 0);
+	assert_true(send(fd, line, strlen(line), MSG_NOSIGNAL) > 0);
 	shutdown(fd, SHUT_WR);
 	for (ssize_t n; (n = read(fd, bytes, sizeof(bytes))) > 0;)
 		buf_add(&answer, bytes, (size_t)n);

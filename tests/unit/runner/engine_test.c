@@ -392,6 +392,38 @@ static void a_retry_from_a_stage_reuses_what_came_before(void **state)
 	house_end(&house);
 }
 
+static void a_retry_of_a_whole_run_runs_it_all(void **state)
+{
+	struct house house;
+	house_begin(&house, state, "");
+	cleanup_error struct error *err = NULL;
+	int64_t again, run = push_pipeline(&house, "stages:\n  a: {run: 'true'}\n  b: {needs: [a], run: 'false'}\n");
+	core_event_begin(house.core);
+	assert_ok(engine_retry_run(house.engine, run, NULL, "ann", &again, &err), err);
+	core_event_end(house.core, true);
+	house_settle(&house);
+	assert_stages(&house, again, "a success; b failed: exit status 1");
+	house_end(&house);
+}
+
+static void an_output_made_unreadable_is_the_stage_s_own_failure(void **state)
+{
+	struct house house;
+	house_begin(&house, state, "");
+	int64_t run = push_pipeline(&house, "stages:\n  a: {run: 'echo x > a.txt && chmod 000 a.txt', outputs: [a.txt]}\n");
+	assert_stages(&house, run, "a failed: penstock capture: output \"a.txt\": cannot open a.txt: Permission denied");
+	house_end(&house);
+}
+
+static void a_disk_without_space_is_no_verdict_on_the_model(void **state)
+{
+	struct house house;
+	house_begin(&house, state, "");
+	int64_t run = push_pipeline(&house, "stages:\n  a: {run: 'head -c 9 /dev/zero > /dev/full', retry: {infra_limit: 0}}\n");
+	check_text(house_ask(&house, "SELECT outcome FROM stage WHERE run_id = ?", run), "infra", __FILE__, __LINE__);
+	house_end(&house);
+}
+
 static void a_concurrency_group_lets_one_through_at_a_time(void **state)
 {
 	struct house house;
@@ -553,6 +585,9 @@ int main(void)
 		TEST(killed_at_any_moment_nothing_runs_twice_and_all_runs_once),
 		TEST(a_lost_leader_costs_an_infrastructure_retry),
 		TEST(a_retry_from_a_stage_reuses_what_came_before),
+		TEST(a_retry_of_a_whole_run_runs_it_all),
+		TEST(a_disk_without_space_is_no_verdict_on_the_model),
+		TEST(an_output_made_unreadable_is_the_stage_s_own_failure),
 		TEST(a_concurrency_group_lets_one_through_at_a_time),
 		TEST(a_secret_that_is_not_set_fails_the_stage),
 		TEST(a_model_goes_through_its_gates_to_a_release_and_is_measured_by_what_is_live),
