@@ -375,6 +375,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 		}
 	free(*slot);
 	*slot = NULL;
+	/* At its limit libmicrohttpd has stopped listening, and listens again only when it runs the next time: nothing else may wake us for that. */
+	http_hub_work(server->hub);
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method, const char *version,

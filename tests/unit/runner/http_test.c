@@ -290,6 +290,46 @@ static void a_peer_that_dribbles_is_cut(void **state)
 	desk_close(&desk);
 }
 
+/* libmicrohttpd takes the listening socket back only when it runs again; by then nobody else may be left to wake it. */
+static void whoever_waits_behind_peers_that_are_cut_is_served(void **state)
+{
+	struct desk desk;
+	desk_open(&desk, state, "");
+	desk_listen(&desk, routes);
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(desk.server)), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	int fds[256]; /* as many as are let in at once */
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (const struct sockaddr *)&address, sizeof(address)), 0);
+		assert_int_equal(send(fds[i], "GET /hello/x HTTP/1.1\r\n", 23, MSG_NOSIGNAL), 23);
+		for (const struct http_peer *newest = desk.server->peers; desk.server->peers == newest;)
+			assert_true(loop_turn(desk.core->loop));
+	}
+	cleanup_answer struct answer answer;
+	desk_send(&desk, &(struct http_request){0}, "/hello/x", &answer);
+	for (int i = 0; i < 100; i++) {
+		loop_defer(desk.core->loop, nothing, NULL);
+		loop_turn(desk.core->loop);
+	}
+	assert_false(answer.there);
+	for (struct http_peer *peer = desk.server->peers; peer; peer = peer->next)
+		peer->since_ms = 1; /* as if they had dribbled for long */
+	assert_int_equal(send(fds[0], "X", 1, MSG_NOSIGNAL), 1);
+	uint64_t deadline = clock_mono_ms() + 20000;
+	struct loop_timer *tick = loop_timer_start(desk.core->loop, 100, 100, nothing, NULL);
+	while (!answer.there) {
+		bool in_time = clock_mono_ms() < deadline;
+		assert_true(in_time);
+		loop_turn(desk.core->loop);
+	}
+	loop_timer_stop(tick);
+	assert_int_equal(answer.status, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	desk_close(&desk);
+}
+
 static void a_reply_waits_for_its_commit(void **state)
 {
 	struct desk desk;
@@ -460,6 +500,7 @@ int main(void)
 		TEST(what_fits_nowhere_is_refused),
 		TEST(broken_requests_break_nothing),
 		TEST(a_peer_that_dribbles_is_cut),
+		TEST(whoever_waits_behind_peers_that_are_cut_is_served),
 		TEST(a_reply_waits_for_its_commit),
 		TEST(many_at_once_are_all_answered),
 		TEST(a_failed_commit_is_a_503_and_the_next_one_works),
