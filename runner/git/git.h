@@ -24,13 +24,19 @@ int git_check_url(const char *url, struct error **err) must_check;
 int git_check_ref(const char *ref, struct error **err) must_check;       /* "refs/heads/main", "main", "HEAD" */
 int git_check_commit(const char *commit, struct error **err) must_check; /* 40 lower-case hex digits */
 
+/* Of one commit; docs/operator.md tells them. */
+#define CHECKOUT_MAX_FILES 200000
+#define CHECKOUT_MAX_BYTES (8ULL << 30)
+
 struct checkout {
 	const char *mirror, *commit, *to;
-	struct globs include;       /* n == 0: all files */
-	const char *const *exclude; /* NULL-terminated paths ("model/", "out/x.csv") that something else will put there, or NULL */
+	struct globs include;          /* n == 0: all files */
+	const char *const *exclude;    /* NULL-terminated paths ("model/", "out/x.csv") that something else will put there, or NULL */
+	uint64_t max_files, max_bytes; /* of git_checkout(), links included; 0: as above */
 };
 /* Files as in the commit, executable bit included. Symbolic links are made as links only if they stay inside the tree; others are
- * refused. Submodules are left out, with a note on standard error. An LFS pointer is an error that names the file. */
+ * refused. Submodules are left out, with a note on standard error. An LFS pointer is an error that names the file,
+ * and more files, bytes or (tenfold) entries than allowed are ERROR_TOO_LARGE before they fill the disk. */
 int git_checkout(const struct checkout *checkout, struct error **err) must_check;
 /* Copies the files of a plain folder by the same rules (`from` in place of a mirror). */
 int git_copy_tree(const char *from, const struct checkout *checkout, struct error **err) must_check;

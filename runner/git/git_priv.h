@@ -14,6 +14,7 @@ DEFINE_CLEANUP(git_blob, git_blob_free);
 DEFINE_CLEANUP(git_object, git_object_free);
 DEFINE_CLEANUP(git_diff, git_diff_free);
 DEFINE_CLEANUP(git_index, git_index_free);
+DEFINE_CLEANUP(git_odb, git_odb_free);
 DEFINE_CLEANUP(git_reference, git_reference_free);
 
 /* libgit2 1.5 forgets the match data of its regular expressions (it reads configuration with them); the leak checker is told that these are

@@ -381,6 +381,79 @@ static void a_tree_with_a_git_folder_in_it_is_refused(void **state)
 	place_done(&place);
 }
 
+static void a_commit_of_too_many_files_or_bytes_is_not_written_whole(void **state)
+{
+	struct place place;
+	place_make(&place, state);
+	cleanup_error struct error *err = NULL;
+	house_write(&place.house, "a/1", "1234");
+	house_write(&place.house, "a/2", "1234");
+	house_write(&place.house, "b/1", "1234");
+	house_commit(&place.house, "x");
+	cleanup_free char *head = git_ask(place.house.repo, "rev-parse", "HEAD");
+	cleanup_json json_t *json = NULL;
+	assert_ok(fetch(&place, "refs/heads/main", NULL, &json, &err), err);
+	static const char *const only_a[] = {"a/**"};
+	static const struct {
+		uint64_t files, bytes;
+		struct globs include;
+		const char *why;
+	} cases[] = {
+		{3, 12, {NULL, 0}, NULL},
+		{2, 12, {NULL, 0}, "the commit holds more than 2 files: name only those that the stage needs as its `inputs`"},
+		{3, 11, {NULL, 0}, "the commit holds more than 11 bytes in its files: name only those that the stage needs as its `inputs`"},
+		{2, 8, {only_a, 1}, NULL}, /* what nobody asked for costs nothing */
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_ok(tree_remove(place.to, &err), err);
+		const struct checkout checkout = {.mirror = place.mirror,
+						  .commit = head,
+						  .to = place.to,
+						  .include = cases[i].include,
+						  .max_files = cases[i].files,
+						  .max_bytes = cases[i].bytes};
+		assert_int_equal(git_checkout(&checkout, &err), cases[i].why ? -1 : 0);
+		if (cases[i].why)
+			assert_error(err, ERROR_TOO_LARGE, cases[i].why);
+		error_free(STEAL(err));
+		cleanup_free char *last = read_out(&place, "b/1");
+		assert_int_equal(last != NULL, i == 0);
+	}
+	place_done(&place);
+}
+
+/* Twelve trees of eight times the one before: 8^11 folders in a few hundred bytes, and not one file that is asked for. */
+static void a_bomb_of_trees_is_put_out(void **state)
+{
+	struct place place;
+	place_make(&place, state);
+	cleanup_error struct error *err = NULL;
+	house_commit(&place.house, "x");
+	const char *argv[] = {"/bin/sh", "-ec",
+			      "b=$(echo x | git hash-object -w --stdin); t=$(printf '100644 blob %s\\tf\\n' $b | git mktree); "
+			      "for i in 1 2 3 4 5 6 7 8 9 10 11; do "
+			      "t=$(for n in a b c d e f g h; do printf '040000 tree %s\\t%s\\n' $t $n; done | git mktree); done; "
+			      "GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b git commit-tree $t -m x",
+			      NULL};
+	struct child_result result;
+	assert_ok(child_run(&(struct child_spec){.argv = argv, .dir = place.house.repo}, &result, &err), err);
+	assert_int_equal(result.exit_code, 0);
+	cleanup_free char *commit = xstrndup(result.out, 40);
+	child_result_done(&result);
+	GIT(place.house.repo, "update-ref", "refs/heads/bomb", commit);
+	cleanup_json json_t *json = NULL;
+	assert_ok(git_fetch(place.house.repo, place.mirror, commit, "refs/heads/bomb", NULL, &json, &err), err);
+	struct checkout checkout = {.mirror = place.mirror, .commit = commit, .to = place.to, .max_files = 100};
+	assert_int_equal(git_checkout(&checkout, &err), -1);
+	assert_error(err, ERROR_TOO_LARGE, "the commit holds more than 100 files: name only those that the stage needs as its `inputs`");
+	error_free(STEAL(err));
+	static const char *const none[] = {"src/**"};
+	checkout.include = (struct globs){none, 1};
+	assert_int_equal(git_checkout(&checkout, &err), -1);
+	assert_error(err, ERROR_TOO_LARGE, "the commit holds more than 1000 files and folders");
+	place_done(&place);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -402,6 +475,8 @@ int main(void)
 		TEST(a_working_tree_is_taken_as_it_is_but_for_what_git_ignores),
 		TEST(a_folder_without_git_is_taken_whole),
 		TEST(a_tree_with_a_git_folder_in_it_is_refused),
+		TEST(a_commit_of_too_many_files_or_bytes_is_not_written_whole),
+		TEST(a_bomb_of_trees_is_put_out),
 	};
 	git_init();
 	loop_free(loop_new()); /* libuv keeps a pipe for signals from its first loop on */
