@@ -115,6 +115,13 @@ static int on_changed(const git_diff_delta *delta, float progress, void *payload
 	return 0;
 }
 
+/* Ends the comparison: a bomb of trees differs in more files than there is memory for. */
+static int stop_at_too_many(const git_diff *so_far, const git_diff_delta *delta, const char *pathspec, void *payload)
+{
+	(void)delta, (void)pathspec, (void)payload;
+	return git_diff_num_deltas(so_far) > CHANGED_MAX ? -1 : 0;
+}
+
 /* NULL: unknown, because there is nothing to compare with, or because it is more than anybody wants to read. */
 static json_t *changed_paths(git_repository *repo, const git_tree *tree, const char *before)
 {
@@ -122,8 +129,12 @@ static json_t *changed_paths(git_repository *repo, const git_tree *tree, const c
 	CLEANUP(git_tree_free) git_tree *old_tree = NULL;
 	CLEANUP(git_diff_free) git_diff *diff = NULL;
 	git_oid oid;
+	git_diff_options options;
+	if (git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION) < 0)
+		return NULL;
+	options.notify_cb = stop_at_too_many;
 	if (!before || git_oid_fromstr(&oid, before) < 0 || git_commit_lookup(&old, repo, &oid) < 0 || git_commit_tree(&old_tree, old) < 0 ||
-	    git_diff_tree_to_tree(&diff, repo, old_tree, (git_tree *)tree, NULL) < 0)
+	    git_diff_tree_to_tree(&diff, repo, old_tree, (git_tree *)tree, &options) < 0)
 		return NULL;
 	json_t *changed = json_array();
 	if (git_diff_foreach(diff, on_changed, NULL, NULL, NULL, changed) == 0 && json_array_size(changed) <= CHANGED_MAX)

@@ -442,7 +442,12 @@ static void a_bomb_of_trees_is_put_out(void **state)
 	child_result_done(&result);
 	GIT(place.house.repo, "update-ref", "refs/heads/bomb", commit);
 	cleanup_json json_t *json = NULL;
-	assert_ok(git_fetch(place.house.repo, place.mirror, commit, "refs/heads/bomb", NULL, &json, &err), err);
+	cleanup_free char *before = git_ask(place.house.repo, "rev-parse", "HEAD");
+	assert_ok(git_fetch(place.house.repo, place.mirror, before, "refs/heads/main", NULL, &json, &err), err);
+	json_decref(STEAL(json));
+	/* Here, too: what has changed since is more than memory holds. */
+	assert_ok(git_fetch(place.house.repo, place.mirror, commit, "refs/heads/bomb", before, &json, &err), err);
+	assert_true(json_is_null(json_object_get(json, "changed")));
 	struct checkout checkout = {.mirror = place.mirror, .commit = commit, .to = place.to, .max_files = 100};
 	assert_int_equal(git_checkout(&checkout, &err), -1);
 	assert_error(err, ERROR_TOO_LARGE, "the commit holds more than 100 files: name only those that the stage needs as its `inputs`");
