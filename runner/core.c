@@ -8,11 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #define RETRY_COMMIT_MS 1000
+#define LOCK_LOOKS 100
+#define LOCK_LOOK_AGAIN_MS 10
 
 struct effect {
 	effect_fn fn, dropped;
@@ -58,13 +61,24 @@ char *core_path(const struct core *core, const char *relative)
 
 /* ---- opening ---- */
 
+/* A daemon that was killed may have left a child between fork and exec, which holds the lock a moment longer. */
+static int lock_soon(int fd)
+{
+	for (int looks = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; looks++) {
+		if (errno != EWOULDBLOCK || looks == LOCK_LOOKS)
+			return -1;
+		poll(NULL, 0, LOCK_LOOK_AGAIN_MS);
+	}
+	return 0;
+}
+
 static int take_lock(struct core *core, struct error **err)
 {
 	cleanup_free char *path = core_path(core, "lock");
 	cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_set(err, ERROR_IO, errno, "cannot open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (lock_soon(fd) < 0) {
 		if (errno == EWOULDBLOCK)
 			return error_set(err, ERROR_CONFLICT, 0, "another penstock already works in %s: stop it, or use another state folder",
 					 core->config->state);
