@@ -266,8 +266,27 @@ static void default_environment(struct strlist *env)
 	strlist_add(env, "LANG=C.UTF-8");
 }
 
+/* A folder of PATH that we may not enter makes execvpe() say EACCES although the program is nowhere. */
+static bool is_nowhere_in_path(const char *program)
+{
+	const char *at = getenv("PATH");
+	if (strchr(program, '/') || !at)
+		return false;
+	for (;; at++) {
+		size_t len = strcspn(at, ":");
+		cleanup_free char *path = xasprintf("%.*s/%s", (int)len, at, program);
+		if (path_exists(path))
+			return false;
+		at += len;
+		if (!*at)
+			return true;
+	}
+}
+
 static int exec_failed(const struct child_spec *spec, int errnum, struct error **err)
 {
+	if (errnum == EACCES && is_nowhere_in_path(spec->argv[0]))
+		errnum = ENOENT;
 	if (spec->dir && errnum == ENOENT && !path_exists(spec->dir))
 		return error_set(err, ERROR_NOT_FOUND, errnum, "%s: working directory %s", spec->argv[0], spec->dir);
 	return error_set(err, errnum == ENOENT ? ERROR_MISSING : ERROR_IO, errnum, "run %s", spec->argv[0]);
