@@ -196,14 +196,17 @@ static const char *promote(struct turn *turn)
 	abort();
 }
 
+/* "rolled back by uid:0(root)", "rolled back: superseded by run 3" */
+#define ROLLED_BACK_FORMAT "rolled back%s %s"
+#define ROLLED_BACK_ARGS(in) (in)->command_why ? ":" : " by", (in)->command_why ? (in)->command_why : (in)->command_by ? (in)->command_by : "a person"
+
 static const char *rollback(struct turn *turn)
 {
-	const char *who = turn->in->command_by ? turn->in->command_by : "a person";
 	if (rollout_is_final(turn->next->state))
 		return "the rollout is finished";
 	if (turn->next->state == ROLLOUT_ROLLING_BACK)
 		return "it is going back already";
-	go_back(turn, "operator", "rolled back by %s", who);
+	go_back(turn, "operator", ROLLED_BACK_FORMAT, ROLLED_BACK_ARGS(turn->in));
 	return NULL;
 }
 
@@ -213,7 +216,7 @@ static const char *obey_same_image(struct turn *turn)
 		return "the rollout is finished";
 	if (turn->in->command != ROLLOUT_ROLLBACK)
 		return "the same image is live already; there are no steps to take";
-	enter(turn, ROLLOUT_FAILED, "operator", "rolled back by %s", turn->in->command_by ? turn->in->command_by : "a person");
+	enter(turn, ROLLOUT_FAILED, "operator", ROLLED_BACK_FORMAT, ROLLED_BACK_ARGS(turn->in));
 	return NULL;
 }
 

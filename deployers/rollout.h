@@ -80,6 +80,7 @@ struct rollout_input {
 	int64_t now_ms;
 	unsigned stable_replicas;       /* of the live release; 0: as many as the candidate's */
 	const char *command_by;         /* who asked, for the reason; NULL: "a person" */
+	const char *command_why;        /* instead of who: what happened that asks for it, "superseded by run 3" */
 	const char *trouble;            /* the target's last error, or NULL; makes the reason of a missed deadline */
 	bool trouble_is_final;          /* trying again will not help */
 };

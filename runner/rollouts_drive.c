@@ -227,7 +227,8 @@ int drive_active(struct watched *watched, const struct counts_report *report, en
 		.command = command == ROLLOUT_NONE ? asked_command(watched) : command,
 		.now_ms = clock_wall_ms(),
 		.stable_replicas = active->stable_replicas,
-		.command_by = command == ROLLOUT_NONE ? active->command_by : actor,
+		.command_by = actor,
+		.command_why = command == ROLLOUT_NONE && is_asked_away(active) ? active->command_by : NULL,
 		.trouble = trouble_of(watched),
 		.trouble_is_final = watched->target && watched->trouble[0] && watched->trouble_is_final,
 	};

@@ -83,6 +83,17 @@ static void rollback_is_instant_while_the_old_copies_are_kept(void **state)
 	expect_state(&s, "rolled_back");
 }
 
+static void a_rollback_that_nobody_asked_for_by_name_tells_what_happened(void **state)
+{
+	(void)state;
+	struct story s;
+	begin_stepping(&s);
+	s.in.command_why = "superseded by run 3";
+	give(&s, ROLLOUT_ROLLBACK);
+	expect_state(&s, "rolling_back");
+	assert_string_equal(s.r.reason, "rolled back: superseded by run 3");
+}
+
 static void promote_while_keeping_ends_the_keeping(void **state)
 {
 	(void)state;
@@ -188,6 +199,7 @@ int main(void)
 		cmocka_unit_test(a_pause_before_the_candidate_is_ready_keeps_it_without_traffic),
 		cmocka_unit_test(promote_skips_the_steps_even_before_the_candidate_is_ready),
 		cmocka_unit_test(rollback_is_instant_while_the_old_copies_are_kept),
+		cmocka_unit_test(a_rollback_that_nobody_asked_for_by_name_tells_what_happened),
 		cmocka_unit_test(promote_while_keeping_ends_the_keeping),
 		cmocka_unit_test(refusals_say_why),
 		cmocka_unit_test(harm_wins_over_a_command_in_the_same_turn),

@@ -174,6 +174,7 @@ static void a_newer_release_supersedes_the_one_under_way(void **state)
 	until("stepping"); /* the newest: 4 */
 	assert_string_equal(sql_text("SELECT candidate FROM rollout WHERE finished_ms IS NULL"), "4");
 	assert_string_equal(d.told, "stage 3 cancelled: superseded by run 4; stage 2 cancelled: superseded by run 4");
+	assert_string_equal(sql_text("SELECT machine ->> 'reason' FROM rollout WHERE candidate = 2"), "rolled back: superseded by run 4");
 	assert_int_equal(arm_of(image_of(2))->replicas, 0);
 	until("promoted");
 	assert_string_equal(live(), "4 after 1");
