@@ -23,14 +23,28 @@ struct desired {
 	unsigned n_arms;
 	struct route route;
 	uint64_t generation;           /* grows with every change, survives restarts */
+	unsigned preview;              /* 1 + index of the arm that the preview address shows; 0: none, it answers 503 */
 	const char *health_path;
 	uint64_t health_within_ms;
+	uint64_t restart_after_ms;     /* a copy that was up and answers no check for so long is restarted; 0: never */
+	uint64_t memory_bytes;         /* of one copy; 0: the target's own limit */
+	unsigned cpu;                  /* of one copy, whole cores; 0: none */
 };
 
+#define MAX_SEEN_INSTANCES 32
+struct instance_status {
+	unsigned id;                   /* as in arm_counts.instance_ids */
+	char address[56];              /* "127.0.0.1:20001" */
+	bool ready;
+	unsigned restarts;             /* by itself or by us, since it was made */
+};
 struct arm_status {
 	char image[72];                /* manifest digest: which release this is */
 	unsigned replicas, ready;      /* instances that exist; that the router sees as up */
+	unsigned outdated;             /* of replicas: with other settings than desired (limits, health); being replaced one by one */
 	uint32_t weight_ppm;           /* as the router applies it now */
+	struct instance_status instances[MAX_SEEN_INSTANCES];
+	unsigned n_instances;
 	bool failed;                   /* crash loop, or not ready within health_within: it will not come by waiting */
 	char message[160];             /* why, for people */
 };
@@ -40,6 +54,8 @@ struct actual {
 	uint64_t generation;           /* of the last desired state fully applied and read back; 0: none */
 	int64_t seen_at_ms;
 	bool router_ok;
+	char preview_image[72];        /* what the preview address shows now, read back; "": nothing, or the target has no preview */
+	char preview_url[128];         /* "http://127.0.0.1:9001", or "": the operator gave this target none */
 	char message[160];             /* what is wrong with the router, or "" */
 };
 
