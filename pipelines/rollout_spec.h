@@ -37,7 +37,7 @@ struct analysis_metric {
 	enum metric_kind kind;
 	bool versus_stable;       /* no_worse_than: stable */
 	bool higher_is_better;    /* RATE, MEAN: `better: higher` */
-	double margin;            /* RATE: fraction, 0.005 for "0.5%"; MEAN: in the metric's own unit; -1: none */
+	double margin;            /* RATE: fraction, 0.005 for "0.5%"; MEAN: in the metric's own unit; above 0 where it is the bound */
 	double ratio;             /* LATENCY, RATE: candidate / stable that still passes; 0: none */
 	double at_most;           /* DISTRIBUTION: distance between the arms that still passes; -1: none */
 	enum distance distance;   /* DISTRIBUTION: `distance: total_variation | psi` */
@@ -99,4 +99,6 @@ struct rollout_spec {
 json_t *rollout_spec_to_json(const struct rollout_spec *spec);
 int rollout_spec_from_json(const json_t *json, struct arena *arena, struct rollout_spec *ret, struct error **err);
 const char *strategy_name(enum strategy strategy);
+const char *metric_kind_name(enum metric_kind kind);
+const char *distance_name(enum distance distance);
 #endif

@@ -17,11 +17,30 @@ static const struct rollout_spec example = {
 	.hold_at_most_ms = 1800000,
 	.min_requests = 100,
 	.alpha = 0.05,
-	.metrics = {{.metric = "error_rate", .versus_stable = true, .margin = 0.03},
-		    {.metric = "latency_p99", .versus_stable = true, .ratio = 1.2, .informational = true}},
-	.n_metrics = 2,
+	.terms = {{.hold_at_least_ms = 5000, .hold_at_most_ms = 60000, .replicas = 1}, {.pause = true}, {.approve = true}},
+	.metrics = {{.metric = "error_rate", .versus_stable = true, .margin = 0.03, .at_most = -1},
+		    {.metric = "latency_p99", .kind = METRIC_LATENCY, .versus_stable = true, .ratio = 1.2, .quantile = 0.99, .at_most = -1,
+		     .informational = true},
+		    {.metric = "prediction_drift", .kind = METRIC_DISTRIBUTION, .at_most = 0.1, .distance = DISTANCE_PSI, .source = "app",
+		     .distribution = "penstock_predictions_total", .by = "class"},
+		    {.metric = "quality", .kind = METRIC_MEAN, .versus_stable = true, .higher_is_better = true, .margin = 0.25, .at_most = -1,
+		     .low = -1, .high = 3, .source = "prom", .value = "avg(quality{version=\"{{version}}\"})", .every_ms = 15000},
+		    {.metric = "conversion", .versus_stable = true, .margin = 0.01, .at_most = -1, .source = "prom", .events = "orders_total",
+		     .total = "visits_total"}},
+	.n_metrics = 5,
 	.undecided = UNDECIDED_ROLLBACK,
+	.no_data = UNDECIDED_PROMOTE,
+	.provider_error = UNDECIDED_ROLLBACK,
+	.bursts = BURSTS_TEMPERED,
 	.keep_old_ms = 600000,
+	.rollback_window_ms = 86400000,
+	.newer_waits = true,
+	.verify_run = "./smoke.sh",
+	.verify_timeout_ms = 300000,
+	.verify_approve = true,
+	.restart_after_ms = 30000,
+	.memory_bytes = 1u << 30,
+	.cpu = 2,
 };
 
 static void a_spec_survives_json(void **state)
@@ -44,12 +63,49 @@ static void a_spec_survives_json(void **state)
 	assert_true(spec.metrics[0].margin == 0.03 && spec.alpha == 0.05);
 	assert_true(spec.metrics[1].informational && !spec.metrics[0].informational);
 	assert_int_equal(spec.undecided, UNDECIDED_ROLLBACK);
+	assert_true(spec.terms[1].pause && spec.terms[2].approve && spec.terms[0].replicas == 1);
+	assert_string_equal(spec.metrics[2].by, "class");
+	assert_null(spec.metrics[3].by);
+	assert_string_equal(spec.verify_run, "./smoke.sh");
 	assert_string_equal(strategy_name(spec.strategy), "canary");
+}
+
+/* A row of version 0.1: the later keys are not there. */
+static void a_spec_of_the_first_version_means_what_it_meant(void **state)
+{
+	static const char *const later[] = {"terms",       "no_data",           "provider_error", "split_broken",     "bursts",       "rollback_window_ms",
+					    "newer_waits", "verify_run", "verify_timeout_ms", "verify_approve", "restart_after_ms", "memory_bytes", "cpu"};
+	static const char *const later_of_metrics[] = {"kind",  "higher_is_better", "at_most", "distance", "quantile", "low", "high", "source",
+						       "events", "total",           "value",   "distribution", "by", "every_ms"};
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *json = rollout_spec_to_json(&example);
+	cleanup_error struct error *err = NULL;
+	struct rollout_spec spec;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
+		json_object_del(json, later[i]);
+	for (size_t i = 0; i < 5; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(later_of_metrics); j++)
+			json_object_del(json_array_get(json_object_get(json, "metrics"), i), later_of_metrics[j]);
+	assert_ok(rollout_spec_from_json(json, arena, &spec, &err), err);
+	assert_int_equal(spec.metrics[0].kind, METRIC_RATE);
+	assert_int_equal(spec.metrics[1].kind, METRIC_LATENCY);
+	assert_true(spec.metrics[1].quantile > 0.9899 && spec.metrics[1].quantile < 0.9901);
+	assert_null(spec.metrics[0].source);
+	assert_int_equal(spec.no_data, UNDECIDED_HOLD);
+	assert_int_equal(spec.restart_after_ms, 0);
+	assert_null(spec.verify_run);
+	assert_false(spec.terms[1].pause);
 }
 
 static const struct {
 	const char *key, *json, *message;
 } broken[] = {
+	{"terms", "[{\"replicas\": -1}]", "rollout: step 1: key \"replicas\": -1 is out of range"},
+	{"no_data", "\"pass\"", "rollout: key \"no_data\": unknown word \"pass\""},
+	{"bursts", "\"often\"", "rollout: key \"bursts\": unknown word \"often\""},
+	{"verify_run", "[]", "rollout: key \"verify_run\": expected a string"},
 	{"target", NULL, "rollout: key \"target\": expected a string"},
 	{"replicas", "-1", "rollout: key \"replicas\": -1 is out of range"},
 	{"replicas", "\"2\"", "rollout: key \"replicas\": expected an integer"},
@@ -87,7 +143,9 @@ static void a_broken_spec_is_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_spec_survives_json), cmocka_unit_test(a_broken_spec_is_refused)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_spec_survives_json),
+					   cmocka_unit_test(a_spec_of_the_first_version_means_what_it_meant),
+					   cmocka_unit_test(a_broken_spec_is_refused)};
 
 	return cmocka_run_group_tests_name("rollout_spec", tests, NULL, NULL);
 }
