@@ -26,17 +26,18 @@ uint32_t split_weight(const struct split *split, int slot)
 
 bool split_equal(const struct split *a, const struct split *b)
 {
-	return a->candidate == b->candidate && a->ppm == b->ppm && a->generation == b->generation;
+	return a->candidate == b->candidate && a->ppm == b->ppm && a->generation == b->generation && a->preview == b->preview;
 }
 
 void split_format(const struct split *split, char ret[SPLIT_TEXT_SIZE])
 {
-	snprintf(ret, SPLIT_TEXT_SIZE, "%c:%" PRIu32 ":%" PRIu64, slot_letter(split->candidate), split->ppm, split->generation);
+	const char *preview = split->preview == SLOT_A ? ":a" : split->preview == SLOT_B ? ":b" : "";
+	snprintf(ret, SPLIT_TEXT_SIZE, "%c:%" PRIu32 ":%" PRIu64 "%s", slot_letter(split->candidate), split->ppm, split->generation, preview);
 }
 
 bool split_parse(const char *text, struct split *ret)
 {
-	struct split split = {.candidate = slot_from_letter(text[0])};
+	struct split split = {.candidate = slot_from_letter(text[0]), .preview = SLOT_NONE};
 	if ((split.candidate == SLOT_NONE && text[0] != '-') || text[1] != ':')
 		return false;
 	char *end;
@@ -48,6 +49,10 @@ bool split_parse(const char *text, struct split *ret)
 	split.ppm = split.candidate == SLOT_NONE ? 0 : (uint32_t)ppm;
 	if (*end == ':' && end[1] >= '0' && end[1] <= '9')
 		split.generation = strtoull(end + 1, &end, 10);
+	if (*end == ':' && (slot_from_letter(end[1]) != SLOT_NONE || end[1] == '-')) {
+		split.preview = slot_from_letter(end[1]);
+		end += 2;
+	}
 	if (*end)
 		return false;
 	*ret = split;
@@ -113,6 +118,21 @@ static void frontend_section(const struct router_settings *s, struct buf *out)
 	buf_addf(out, "    default_backend %s-none\n", s->target);
 }
 
+/* No `log`: what is tried here is nobody's live request. */
+static void preview_section(const struct router_settings *s, struct buf *out)
+{
+	if (!s->preview)
+		return;
+	buf_addf(out, "frontend %s-preview\n    bind %s\n    no log\n    option forwardfor\n", s->target, s->preview);
+	buf_adds(out, "    http-request set-var(txn.preview) str(" ROUTER_MAP_KEY "),map_str(" ROUTER_MAP_FILE ",-:0:0),field(4,:)\n");
+	for (int slot = 0; slot < SLOTS; slot++)
+		buf_addf(out, "    use_backend %s-%c if { var(txn.preview) -m str %c }\n", s->target, slot_letter(slot), slot_letter(slot));
+	buf_addf(out,
+		 "    default_backend %s-nopreview\nbackend %s-nopreview\n"
+		 "    http-request return status 503 content-type text/plain string \"no release of target %s is on preview now\\n\"\n",
+		 s->target, s->target, s->target);
+}
+
 /* A ring connects again at once, and to a Unix socket without a listener that is a busy loop. So it connects to a listener that is
  * always there and takes few connections a second; from there it goes on to us. */
 static void relay_section(const struct router_settings *s, struct buf *out)
@@ -128,6 +148,7 @@ static void base_text(const struct router_settings *s, const char *const health_
 {
 	global_section(s, mark, out);
 	frontend_section(s, out);
+	preview_section(s, out);
 	relay_section(s, out);
 	for (int slot = 0; slot < SLOTS; slot++) {
 		buf_addf(out, "backend %s-%c\n", s->target, slot_letter(slot));

@@ -1,11 +1,15 @@
 /* What HAProxy is told, as text: its configuration file and the one-line map that splits the traffic. Pure.
  *
  * A target has two slots, the backends "<target>-a" and "<target>-b". The map has a single key, `split`, whose value names the
- * candidate's slot, its share in millionths and the generation of the desired state: "b:50000:17". One value and not three keys: a
- * request reads it once, so that it can never see half of a change. Promotion is "b:1000000:18": nothing is renamed.
+ * candidate's slot, its share in millionths, the generation of the desired state and, if there is one, the slot that the preview address
+ * shows: "b:50000:17" or "b:0:17:b". One value and not four keys: a request reads it once, so that it can never see half of a change.
+ * Promotion is "b:1000000:18": nothing is renamed.
  *
  *     request -> draw rand(1000000) < ppm ? candidate's slot : the other slot -> no copy up there? -> the candidate's requests go to
  *     the other slot if that has a copy up (the log line tells drawn arm and backend, so that it can be counted)
+ *
+ * The preview address is a frontend of its own, "<target>-preview": it routes to the slot named as the preview, to no other if that has
+ * no copy up, and answers 503 with a text when none is. Its requests are not logged, so they are no part of any count.
  *
  * File names inside the text are relative: HAProxy runs in its own folder (-C), so that Unix sockets fit into 107 bytes however
  * long the state directory's path is. */
@@ -28,11 +32,12 @@ struct split {
 	int candidate; /* slot; SLOT_NONE: no release is live, every request gets a 503 that says so */
 	uint32_t ppm;  /* the candidate's share; the other slot has the rest */
 	uint64_t generation;
+	int preview; /* slot that the preview address shows; SLOT_NONE: none. It has nothing to do with weights */
 };
 uint32_t split_weight(const struct split *split, int slot);
 bool split_equal(const struct split *a, const struct split *b);
 #define SPLIT_TEXT_SIZE 48
-void split_format(const struct split *split, char ret[SPLIT_TEXT_SIZE]); /* "b:50000:17" */
+void split_format(const struct split *split, char ret[SPLIT_TEXT_SIZE]); /* "b:50000:17", "b:0:17:b" */
 bool split_parse(const char *text, struct split *ret);                   /* false leaves *ret alone */
 
 /* Names of the files in HAProxy's folder. */
@@ -51,6 +56,7 @@ bool split_parse(const char *text, struct split *ret);                   /* fals
 struct router_settings {
 	const char *target;   /* a name of the schema's kind: [A-Za-z0-9][A-Za-z0-9_.-]* */
 	const char *frontend; /* "127.0.0.1:9000" */
+	const char *preview;  /* "127.0.0.1:9001": where people look at a release before it is live; NULL: there is no such address */
 	unsigned max_connections, threads;
 	uint64_t request_timeout_ms, drain_ms;
 	const char *user; /* host user that the worker drops to, or NULL */

@@ -35,7 +35,7 @@ struct router {
 	char *dir, *program;
 	int dir_fd;
 	struct router_settings settings;
-	char *target, *frontend, *user;
+	char *target, *frontend, *preview, *user;
 	struct router_callbacks callbacks;
 	struct runtime_client *runtime, *master;
 	struct log_ring *log;
@@ -163,6 +163,7 @@ int router_open(struct loop *loop, const char *dir, const struct router_settings
 	router->settings = *settings;
 	router->settings.target = router->target = xstrdup(settings->target);
 	router->settings.frontend = router->frontend = xstrdup(settings->frontend);
+	router->settings.preview = router->preview = xstrdup(settings->preview);
 	router->callbacks = *callbacks;
 	if (open_sockets(router, err) < 0) {
 		router_close(router);
@@ -205,6 +206,7 @@ void router_close(struct router *router)
 	free(router->program);
 	free(router->target);
 	free(router->frontend);
+	free(router->preview);
 	free(router->user);
 	router->magic = 0;
 	free(router);

@@ -50,7 +50,7 @@ static int write_config(struct process *process, const struct plan_observed *obs
 
 static int start_router(struct process *process, const struct plan_observed *observed, struct error **err)
 {
-	static const struct split nothing = {.candidate = SLOT_NONE};
+	static const struct split nothing = {.candidate = SLOT_NONE, .preview = SLOT_NONE};
 	if (write_config(process, observed, err) < 0)
 		return -1;
 	if (!router_has_split_file(process->router) && router_write_split(process->router, &nothing, err) < 0)

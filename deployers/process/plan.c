@@ -198,7 +198,7 @@ static bool split_wanted(const struct plan_observed *o, const struct plan_desire
 			return false;
 		sum += arm->weight_ppm;
 	}
-	*ret = (struct split){.candidate = SLOT_NONE, .generation = desired->generation};
+	*ret = (struct split){.candidate = SLOT_NONE, .generation = desired->generation, .preview = SLOT_NONE};
 	if (!sum)
 		return true;
 	unsigned candidate = desired->n_arms == 2 && slots[1] != SLOT_NONE ? 1 : 0;
@@ -258,7 +258,7 @@ static bool make_room(const struct plan_observed *o, const struct plan_desired *
 	if (leaving && (arm_of(desired, leaving) || router_state_ready(&o->router, keeper) == 0))
 		return false;
 	act(ret, PLAN_SET_SPLIT);
-	ret->split = (struct split){.candidate = keeper, .ppm = PPM, .generation = desired->generation};
+	ret->split = (struct split){.candidate = keeper, .ppm = PPM, .generation = desired->generation, .preview = SLOT_NONE};
 	return true;
 }
 

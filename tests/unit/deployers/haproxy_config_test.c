@@ -19,10 +19,13 @@ static void splits_are_written_and_read(void **state)
 		struct split split;
 		uint32_t weight_a, weight_b;
 	} cases[] = {
-		{"-:0:0", {SLOT_NONE, 0, 0}, 0, 0},
-		{"b:50000:17", {SLOT_B, 50000, 17}, 950000, 50000},
-		{"a:1000000:18", {SLOT_A, 1000000, 18}, 1000000, 0},
-		{"b:0:18446744073709551615", {SLOT_B, 0, UINT64_MAX}, 1000000, 0},
+		{"-:0:0", {SLOT_NONE, 0, 0, SLOT_NONE}, 0, 0},
+		{"b:50000:17", {SLOT_B, 50000, 17, SLOT_NONE}, 950000, 50000},
+		{"a:1000000:18", {SLOT_A, 1000000, 18, SLOT_NONE}, 1000000, 0},
+		{"b:0:18446744073709551615", {SLOT_B, 0, UINT64_MAX, SLOT_NONE}, 1000000, 0},
+		{"b:0:18446744073709551615:b", {SLOT_B, 0, UINT64_MAX, SLOT_B}, 1000000, 0}, /* the longest */
+		{"b:0:19:a", {SLOT_B, 0, 19, SLOT_A}, 1000000, 0},
+		{"-:0:20:a", {SLOT_NONE, 0, 20, SLOT_A}, 0, 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -40,15 +43,19 @@ static void splits_are_written_and_read(void **state)
 
 static void splits_made_by_hand_are_read_or_refused(void **state)
 {
-	static const char *const bad[] = {"", "b", "b:", "b:x:1", "c:5:1", "b:1000001:1", "b:-1:1", "b:5:1x", "b5:1", "b:5:", "nonsense"};
-	struct split split = {SLOT_A, 7, 7};
+	static const char *const bad[] = {"", "b", "b:", "b:x:1", "c:5:1", "b:1000001:1", "b:-1:1", "b:5:1x", "b5:1", "b:5:", "nonsense", "b:5:1:", "b:5:1:c", "b:5:1:ab", "b:5:1:a:"};
+	struct split split = {SLOT_A, 7, 7, SLOT_B};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_false(split_parse(bad[i], &split));
 	assert_int_equal(split.ppm, 7);
+	assert_int_equal(split.preview, SLOT_B);
 	assert_true(split_parse("b:900000", &split)); /* without a generation: nobody's */
 	assert_int_equal(split.generation, 0);
 	assert_int_equal(split.ppm, 900000);
+	assert_int_equal(split.preview, SLOT_NONE);
+	assert_true(split_parse("b:5:1:-", &split));
+	assert_int_equal(split.preview, SLOT_NONE);
 }
 
 static const struct router_settings settings = {
@@ -89,6 +96,28 @@ static void configuration_names_servers_checks_and_arms(void **state)
 		if (!strstr(text, expected[i]))
 			fail_msg("not in the configuration: %s\n%s", expected[i], text);
 	assert_null(strstr(text, "    user "));
+}
+
+static void preview_address_is_a_frontend_without_log(void **state)
+{
+	static const char expected[] = "frontend prod-preview\n    bind 127.0.0.1:9001\n    no log\n    option forwardfor\n"
+				       "    http-request set-var(txn.preview) str(split),map_str(split.map,-:0:0),field(4,:)\n"
+				       "    use_backend prod-a if { var(txn.preview) -m str a }\n"
+				       "    use_backend prod-b if { var(txn.preview) -m str b }\n"
+				       "    default_backend prod-nopreview\n";
+	static const char *const paths[SLOTS] = {"/healthz", NULL};
+	struct router_settings with = settings;
+	char mark[CONFIG_MARK_SIZE], other[CONFIG_MARK_SIZE];
+	(void)state;
+	with.preview = "127.0.0.1:9001";
+	cleanup_free char *text = text_of(&with, paths, NULL, 0), *without = text_of(&settings, paths, NULL, 0);
+	if (!strstr(text, expected))
+		fail_msg("not in the configuration: %s\n%s", expected, text);
+	assert_non_null(strstr(text, "string \"no release of target prod is on preview now\\n\"\n"));
+	assert_null(strstr(without, "preview"));
+	router_config_mark(&settings, paths, mark);
+	router_config_mark(&with, paths, other);
+	assert_string_not_equal(mark, other);
 }
 
 static void mark_changes_with_everything_but_the_servers(void **state)
@@ -219,6 +248,7 @@ int main(void)
 		cmocka_unit_test(splits_are_written_and_read),
 		cmocka_unit_test(splits_made_by_hand_are_read_or_refused),
 		cmocka_unit_test(configuration_names_servers_checks_and_arms),
+		cmocka_unit_test(preview_address_is_a_frontend_without_log),
 		cmocka_unit_test(mark_changes_with_everything_but_the_servers),
 		cmocka_unit_test(health_paths_cannot_write_configuration),
 		cmocka_unit_test(frontends_are_addresses_with_ports),
