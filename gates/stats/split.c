@@ -1,29 +1,17 @@
 #include "gates/stats/split.h"
 
+#include "gates/stats/event_label.h"
+
 #include <math.h>
 
 static const double concentration[SPLIT_MIXTURE] = {10, 100, 1000, 10000};
-
-static double log_beta(double a, double b)
-{
-	/* lgamma_r: lgamma would write a global. */
-	int sign;
-	return lgamma_r(a, &sign) + lgamma_r(b, &sign) - lgamma_r(a + b, &sign);
-}
-
-static double stretch_log_e(double k, double p, double n_a, double n_b)
-{
-	if (n_a + n_b <= 0)
-		return 0;
-	double a = k * p, b = k * (1 - p);
-	return log_beta(a + n_b, b + n_a) - log_beta(a, b) - n_b * log(p) - n_a * log1p(-p);
-}
 
 static double component(const struct split_check *check, size_t i)
 {
 	if (!check->ppm)
 		return check->log_done[i];
-	return check->log_done[i] + stretch_log_e(concentration[i], check->ppm / 1e6, (double)check->n_a, (double)check->n_b);
+	const double share[] = {1e6 - check->ppm, check->ppm}, n[] = {(double)check->n_a, (double)check->n_b};
+	return check->log_done[i] + event_label_log_e(share, n, 2, concentration[i]);
 }
 
 double split_log_e(const struct split_check *check)

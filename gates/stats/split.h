@@ -1,7 +1,7 @@
-/* The sample-ratio check: do the arms get the shares they should? Event-label test (Lindon, Malek, arXiv 2011.03567): under the null
- * each assignment is the candidate's with probability p, whatever the load. E = B(kp + n_b, k(1-p) + n_a) / B(kp, k(1-p)) / (p^n_b (1-p)^n_a),
- * mixed over k = 10, 100, 1,000, 10,000, so that gross faults (weights not applied) show within dozens of requests and slight ones
- * in the end. Each stretch of time with one share is a factor; the product stays valid when the share changes. */
+/* The sample-ratio check: do the arms get the shares they should? The two-sided event-label test (event_label.h) on assignments: under the null each
+ * one is the candidate's with probability p, whatever the load. Mixed over k = 10, 100, 1,000, 10,000, so that gross faults (weights not applied) show
+ * within dozens of requests and slight ones in the end. Each stretch of time with one share is a factor; the product stays valid when the share
+ * changes. */
 #ifndef GATES_STATS_SPLIT_H
 #define GATES_STATS_SPLIT_H
 
