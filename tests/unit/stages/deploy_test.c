@@ -48,13 +48,30 @@ static void mistakes_are_told_at_their_place(void **state)
 	} cases[] = {
 		{"strategy: immediate", "6:37: the key \"target\" is missing in \"deploy\"\n"
 					"6:37: the key \"image\" is missing in \"deploy\"\n"},
-		{"target: prod, image: image, strategy: blue_green",
-		 "7:39: the strategy blue_green is not available in this build; use canary or immediate\n"},
-		{"target: prod, image: image, strategy: {blue_green: {}}",
-		 "7:40: the strategy blue_green is not available in this build; use canary or immediate\n"},
-		{"target: prod, image: image, strategy: {canary: {}, immediate: {}}", "7:39: a strategy is exactly one of canary and immediate\n"},
+		{"target: prod, image: image, strategy: {canary: {}, immediate: {}}",
+		 "7:39: a strategy is exactly one of canary, blue_green and immediate\n"},
 		{"target: prod, image: image, strategy: rolling",
-		 "7:39: \"strategy\" must be one of canary, immediate or blue_green, not \"rolling\"\n"},
+		 "7:39: \"strategy\" must be one of canary, blue_green or immediate, not \"rolling\"\n"},
+		{"target: prod, image: image, strategy: {blue_green: {verify: {timeout: 5m}}}",
+		 "7:61: the key \"run\" is missing in \"verify\"\n"},
+		{"target: prod, image: image, strategy: {blue_green: {verify: \" \"}}", "7:61: verify.run is empty\n"},
+		{"target: prod, image: image, strategy: {blue_green: {verify: {run: ./smoke.sh, timeout: 2d}}}",
+		 "7:88: verify.timeout must be between 1s and 24h, not 2d\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [{weight: 5%, replicas: 2}]}}",
+		 "7:80: a step cannot have more copies than `replicas`, which is 1\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [{weight: 5%, pause: true, approve: true}]}}",
+		 "7:77: a step waits for `approve` or for `resume`, not for both; leave out `pause`\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [{pause: true}]}}", "7:57: the key \"weight\" is missing in an item of \"steps\"\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [5%, {weight: 5%}]}}", "7:70: steps must grow, but 5% comes after 5%\n"},
+		{"target: prod, image: image, strategy: {canary: {steps: [{weight: 5%, hold: {at_most: 30s}}]}}",
+		 "7:86: hold.at_most must not be shorter than hold.at_least (1m if not given)\n"},
+		{"target: prod, image: image, resources: {memory: 1Mi}", "7:49: resources.memory must be at least 16Mi, not 1Mi\n"},
+		{"target: prod, image: image, health: {restart_after: 1s}",
+		 "7:53: health.restart_after must be 0s or between 2s and 1h, not 1s\n"},
+		{"target: prod, image: image, rollback_window: 2y",
+		 "7:46: \"rollback_window\" must be a duration such as 90s, 15m, 2h or 3d, not \"2y\"\n"},
+		{"target: prod, image: image, rollback_window: 500d", "7:46: rollback_window must be at most 365d, not 500d\n"},
+		{"target: prod, image: image, newer_release: queue", "7:44: \"newer_release\" must be one of supersede or wait, not \"queue\"\n"},
 		{"target: prod, image: image, strategy: {canary: {steps: [5, 25%]}}",
 		 "7:57: an item of \"steps\" must be at most 1, not 5; did you mean 5%?\n"},
 		{"target: prod, image: image, strategy: {canary: {steps: [25%, 5%, 5%]}}", "7:62: steps must grow, but 5% comes after 25%\n"
@@ -78,7 +95,27 @@ static void mistakes_are_told_at_their_place(void **state)
 		{"target: prod, image: image, analysis: {metrics: [{metric: eror_rate, no_worse_than: stable, margin: 3%}]}",
 		 "7:59: \"eror_rate\" is no metric of a rollout; did you mean \"error_rate\"?\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: cost}]}",
-		 "7:59: \"cost\" is no metric of a rollout; known metrics: error_rate, latency_p50, latency_p90, latency_p95, latency_p99\n"},
+		 "7:59: \"cost\" is no metric of a rollout; built in: error_rate, latency_mean, latency_p50, latency_p90, latency_p95, latency_p99, "
+		 "latency_p999, prediction_drift, score_distribution, feature_bins., accuracy, conversion; your own needs a `source`\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: cost, source: prom}]}",
+		 "7:50: cost needs one of `events` and `total`, `value`, `distribution`\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: cost, value: avg(cost), no_worse_than: stable, margin: 0.5}]}",
+		 "7:50: cost is no built-in metric and does not say where its numbers come from; add `source`\n"
+		 "7:50: cost does not say between which bounds its values lie; without them no number of readings proves anything; add `range: "
+		 "[lowest, highest]`\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: cost, source: prom, value: avg(cost), range: [1, 0], no_worse_than: stable}]}",
+		 "7:50: cost needs a margin: without one no candidate can ever be shown to be fine; add `margin`, in the metric's own unit\n"
+		 "7:104: the range must grow, but 0 is not above 1\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: sales, source: prom, events: a, no_worse_than: stable, margin: 200%}]}",
+		 "7:50: sales needs both `events` and `total`\n"
+		 "7:122: the margin of a rate is at most 100%, not 200%\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: accuracy, no_worse_than: stable, ratio: 1.1}]}",
+		 "7:99: where higher is better the ratio is above 0 and at most 1, not 1.1\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: feature_bins.a b, at_most: 0.1}]}",
+		 "7:59: metric \"feature_bins.a b\": \"a b\" must be of letters, digits and any of _ . : / -\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: prediction_drift, margin: 1%, every: 10ms}]}",
+		 "7:77: a margin is for rates and means, not for prediction_drift, which is a distribution\n"
+		 "7:96: `every` must be between 1s and 1h, not 10ms\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable}]}",
 		 "7:50: error_rate needs a margin: without one no candidate can ever be shown to be fine; add `margin: 0.5%`, in percentage "
 		 "points\n"},
@@ -86,20 +123,27 @@ static void mistakes_are_told_at_their_place(void **state)
 		 "7:50: error_rate does not say what it is compared with; add `no_worse_than: stable`\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 0%}]}",
 		 "7:102: the margin must be above 0: with none, no candidate can ever be shown to be fine\n"},
-		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable, ratio: 1.2}]}",
-		 "7:94: error_rate is compared by a margin, not by a ratio; write `margin: 0.5%`\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable, margin: 1%, ratio: 1.2}]}",
+		 "7:106: error_rate has a margin and a ratio; leave one out\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: stable, ratio: 0.9}]}",
+		 "7:101: the ratio must be between 1 and 100, not 0.9\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, events: a, total: b, no_worse_than: stable, margin: 1%}]}",
+		 "7:71: error_rate is counted by the router; `events` needs a source; add `source`, or leave it out\n"
+		 "7:82: error_rate is counted by the router; `total` needs a source; add `source`, or leave it out\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: error_rate, no_worse_than: production, margin: 1%}]}",
 		 "7:86: \"no_worse_than\" must be stable, not \"production\"\n"},
-		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p99, no_worse_than: stable, ratio: 1.2}]}",
-		 "7:95: latency verdicts are not available in this build; leave out `ratio` to show it beside the verdicts\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p99, ratio: 1.2}]}",
+		 "7:50: latency_p99 does not say what it is compared with; add `no_worse_than: stable`\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p99, margin: 1%}]}",
-		 "7:72: a margin is for rates, not for latency_p99; leave out `margin` to show it beside the verdicts\n"},
-		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p99, show: false}]}",
-		 "7:78: latency is only shown in this build, so `show: false` leaves nothing; leave the metric out\n"},
-		{"target: prod, image: image, analysis: {metrics: [{metric: prediction_drift, at_most: 0.1, source: app}]}",
-		 "7:59: the metric prediction_drift is not available in this build\n"
-		 "7:77: `at_most` in the analysis of a rollout is not available in this build\n"
-		 "7:91: `source` in the analysis of a rollout is not available in this build\n"},
+		 "7:72: a margin is for rates and means, not for latency_p99, which is a latency\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p99, source: prom}]}",
+		 "7:72: latency_p99 is measured by the router; leave `source` out\n"},
+		{"target: prod, image: image, analysis: {metrics: [{metric: latency_mean, no_worse_than: stable, ratio: 1.2}]}",
+		 "7:96: latency_mean is only shown: one slow request can move a mean by any amount, so that no number of them proves anything; "
+		 "judge a quantile, such as latency_p99\n"},
+		{"target: prod, image: image, strategy: immediate, analysis: {metrics: [{metric: latency_p50}]}",
+		 "7:60: warning: only a canary is judged by its analysis: here all traffic moves at once; use `strategy: canary`, or leave the "
+		 "analysis out\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p50}, {metric: latency_p50}]}",
 		 "7:82: \"latency_p50\" is there twice; the first is at line 7\n"},
 		{"target: prod, image: image, analysis: {metrics: [{metric: latency_p50}]}",
@@ -209,6 +253,66 @@ static void a_whole_body_becomes_a_spec(void **state)
 	assert_int_equal(spec->keep_old_ms, 3600000);
 }
 
+static void the_whole_language_of_rollouts_is_read(void **state)
+{
+	(void)state;
+	cleanup_arena struct arena *arena = arena_new();
+	struct stage_work work;
+	prepare_body("target: prod, image: image, replicas: 4, health: {restart_after: 10s}, resources: {memory: 1Gi, cpu: 2},\n"
+		     "strategy: {canary: {steps: [{weight: 1%, replicas: 1, hold: {at_least: 10s, at_most: 5m}}, {weight: 25%, pause: true},\n"
+		     "  {weight: 50%, approve: true}]}},\n"
+		     "analysis: {no_data: promote, provider_error: rollback, split_broken: rollback, bursts: tempered, metrics: [\n"
+		     "  {metric: latency_p99, no_worse_than: stable, ratio: 1.2}, {metric: prediction_drift, at_most: 0.1, source: app},\n"
+		     "  {metric: feature_bins.amount, at_most: 0.2, distance: psi, every: 30s},\n"
+		     "  {metric: accuracy, no_worse_than: stable, margin: 2%},\n"
+		     "  {metric: cost, source: prom, value: avg(cost), range: [-1, 3.5], no_worse_than: stable, margin: 0.25},\n"
+		     "  {metric: sales, source: prom, better: higher, events: orders, total: visits, no_worse_than: stable, ratio: 0.95}]},\n"
+		     "rollback_window: 2h, newer_release: wait",
+		     arena, &work);
+	const struct rollout_spec *spec = &work.rollout;
+	assert_int_equal(spec->restart_after_ms, 10000);
+	assert_int_equal(spec->memory_bytes, 1u << 30);
+	assert_int_equal(spec->cpu, 2);
+	assert_int_equal(spec->n_steps, 3);
+	assert_int_equal(spec->terms[0].replicas, 1);
+	assert_int_equal(spec->terms[0].hold_at_most_ms, 300000);
+	assert_true(spec->terms[1].pause && spec->terms[2].approve && !spec->terms[1].approve);
+	assert_int_equal(spec->no_data, UNDECIDED_PROMOTE);
+	assert_int_equal(spec->provider_error, UNDECIDED_ROLLBACK);
+	assert_int_equal(spec->split_broken, UNDECIDED_ROLLBACK);
+	assert_int_equal(spec->bursts, BURSTS_TEMPERED);
+	assert_int_equal(spec->rollback_window_ms, 7200000);
+	assert_true(spec->newer_waits);
+	const struct analysis_metric *m = spec->metrics;
+	assert_true(m[0].kind == METRIC_LATENCY && m[0].ratio == 1.2 && m[0].quantile == 0.99 && !m[0].informational && !m[0].source);
+	assert_true(m[1].kind == METRIC_DISTRIBUTION && m[1].at_most == 0.1 && !m[1].informational);
+	assert_string_equal(m[1].source, "app");
+	assert_string_equal(m[1].by, "class|le");
+	assert_true(m[2].distance == DISTANCE_PSI && m[2].every_ms == 30000);
+	assert_string_equal(m[2].distribution, "penstock_feature{feature=\"amount\"}");
+	assert_true(m[3].kind == METRIC_RATE && m[3].higher_is_better && m[3].margin == 0.02);
+	assert_string_equal(m[3].total, "penstock_labeled_total");
+	assert_true(m[4].kind == METRIC_MEAN && m[4].low == -1 && m[4].high == 3.5 && m[4].margin == 0.25 && !m[4].higher_is_better);
+	assert_true(m[5].kind == METRIC_RATE && m[5].higher_is_better && m[5].ratio == 0.95);
+	assert_string_equal(m[5].events, "orders");
+}
+
+static void blue_green_is_read(void **state)
+{
+	(void)state;
+	cleanup_arena struct arena *arena = arena_new();
+	struct stage_work work;
+	prepare_body("target: prod, image: image, strategy: {blue_green: {verify: {run: ./smoke.sh, timeout: 90s}, approve: true}}", arena, &work);
+	assert_int_equal(work.rollout.strategy, STRATEGY_BLUE_GREEN);
+	assert_string_equal(work.rollout.verify_run, "./smoke.sh");
+	assert_int_equal(work.rollout.verify_timeout_ms, 90000);
+	assert_true(work.rollout.verify_approve);
+	assert_int_equal(work.rollout.n_steps, 0);
+	prepare_body("target: prod, image: image, strategy: blue_green", arena, &work);
+	assert_int_equal(work.rollout.strategy, STRATEGY_BLUE_GREEN);
+	assert_null(work.rollout.verify_run);
+}
+
 static void defaults_are_those_of_the_manual(void **state)
 {
 	(void)state;
@@ -256,6 +360,8 @@ int main(void)
 		cmocka_unit_test(without_a_build_stage_that_is_the_advice),
 		cmocka_unit_test(the_cells_of_a_matrix_are_many_images),
 		cmocka_unit_test(a_whole_body_becomes_a_spec),
+		cmocka_unit_test(the_whole_language_of_rollouts_is_read),
+		cmocka_unit_test(blue_green_is_read),
 		cmocka_unit_test(defaults_are_those_of_the_manual),
 		cmocka_unit_test(what_was_filled_in_is_checked_again),
 	};
