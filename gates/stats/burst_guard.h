@@ -16,23 +16,23 @@ struct instance_counts {
 };
 
 #define BURST_WINDOW_MS 60000 /* the burst length for which the numbers above were measured */
-#define BURST_ALTERNATIVES 7
-#define BURST_NODES 12
-#define BURST_STAKES 5
+#define BURST_ALTERNATIVES 12
+#define BURST_NODES 20
+#define BURST_STAKES 4
 #define BURST_INSTANCES 32 /* more than these are counted together, the 33rd with the first and so on */
 
 /* All doubles, all zero = fresh. */
 struct burst_guard {
 	/* the present window */
 	double log_factor[BURST_ALTERNATIVES][BURST_NODES];
-	double node_ratio[BURST_NODES], node_weight[BURST_NODES];
+	double node_weight[BURST_NODES];
 	double n[BURST_INSTANCES], y[BURST_INSTANCES]; /* of stable's instances */
 	double open;                                   /* 1 once the window's nodes are chosen */
 	/* finished windows */
-	double log_done[BURST_STAKES];
-	double past_n, past_y; /* stable's, of finished blocks */
-	double noise_sum, noise_weight; /* for the squared coefficient of variation */
-	double last_rate;
+	double log_done[BURST_ALTERNATIVES + 1][BURST_STAKES]; /* each alternative kept throughout; the last: their mean in every window */
+	double past_n, past_y;          /* stable's, of finished blocks, the older ones fading */
+	double noise_sum, noise_weight, noise_counts; /* of squared coefficients of variation; of the counts' own variance */
+	double last_n, last_y;          /* the window before, for one instance */
 	double log_max; /* the largest ln E so far */
 };
 

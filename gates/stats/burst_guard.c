@@ -1,0 +1,246 @@
+#include "gates/stats/burst_guard.h"
+
+#include "gates/stats/beta.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Noise ratios of the two arms within a window; the last one stands for everything beyond. */
+static const double node_ratios[BURST_NODES] = {0.5, 0.7, 0.85, 1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8, 12, 20, 40, 100, 400, 2500, INFINITY};
+/* Odds of the alternatives against the edge of the margin: on the same grid, so that in a window with many errors the ratio that
+ * was realised has an alternative as near as it has a null. */
+static const double alternative_odds[BURST_ALTERNATIVES] = {1.25, 1.6, 2, 2.5, 3.2, 4, 6.4, 12, 40, 100, 400, 2500};
+static const double stakes[BURST_STAKES] = {0.1, 0.35, 0.7, 0.95};
+
+#ifndef LIMIT_Z
+#define LIMIT_Z 1.645
+#endif
+#define MOST_CV2 1.0
+#ifndef SEEN_FACTOR
+#define SEEN_FACTOR 1.5
+#endif
+#define LEAST_CV2 0.01
+#define FADE 0.8 /* a window */
+#define LEAST_WEIGHT 1e-9
+
+/* ---- the block's factor ---- */
+
+/* The point (a, ratio a + margin) of the null's boundary that minimises n_a KL(alt_a || a) + n_b KL(alt_b || ratio a + margin): the
+ * Poisson form is a quadratic equation and a start; Newton's steps on the binomial form, kept inside their bracket, end it. */
+static double boundary(double n_a, double n_b, double alt_a, double alt_b, double ratio, double margin)
+{
+	double low = alt_a, high = fmin((alt_b - margin) / ratio, (1 - margin) / ratio);
+	high = fmin(high, 1);
+	double square = ratio * (n_a + n_b * ratio);
+	double linear = n_a * margin - n_a * alt_a * ratio + n_b * ratio * (margin - alt_b);
+	double a = (-linear + sqrt(linear * linear + 4 * square * n_a * alt_a * margin)) / (2 * square);
+	for (int i = 0; i < 60; i++) {
+		if (!(a > low && a < high))
+			a = low + (high - low) / 2;
+		double b = ratio * a + margin, va = a * (1 - a), vb = b * (1 - b);
+		double slope = n_a * (a - alt_a) / va + ratio * n_b * (b - alt_b) / vb;
+		if (slope < 0)
+			low = a;
+		else
+			high = a;
+		double curve = n_a * (va - (a - alt_a) * (1 - 2 * a)) / (va * va) +
+			       ratio * ratio * n_b * (vb - (b - alt_b) * (1 - 2 * b)) / (vb * vb);
+		double step = slope / curve;
+		if (fabs(step) < 1e-13 * a || high - low < 1e-15 * a)
+			break;
+		a -= step;
+	}
+	return a;
+}
+
+static double log_ratio(double n, double y, double alt, double theta)
+{
+	return (y > 0 ? y * log(alt / theta) : 0) + (n > y ? (n - y) * (log1p(-alt) - log1p(-theta)) : 0);
+}
+
+struct pooled {
+	double n, y, squares; /* squares: of n, for the effective number of instances */
+};
+
+static struct pooled pool(const struct instance_counts *counts, size_t n)
+{
+	struct pooled sum = {0, 0, 0};
+	for (size_t i = 0; i < n; i++) {
+		double requests = (double)counts[i].n;
+		sum.n += requests;
+		sum.y += fmin((double)counts[i].y, requests);
+		sum.squares += requests * requests;
+	}
+	return sum;
+}
+
+/* ---- the noise ---- */
+
+/* An upper limit for the squared coefficient of variation: the variance of a gamma variable's estimate by Wilson and Hilferty's chi-square,
+ * with fewer degrees of freedom the more skewed the noise may be. 1 at first: more is believed when seen, less when shown. */
+static double noise_cv2(const struct burst_guard *guard)
+{
+	if (!(guard->noise_weight > 0))
+		return MOST_CV2;
+	double seen = SEEN_FACTOR * guard->noise_sum / guard->noise_weight, counts = guard->noise_counts / guard->noise_weight, limit = MOST_CV2;
+	for (int i = 0; i < 20; i++) {
+		double freedom = guard->noise_weight / (1 + 3 * limit), c = 2 / (9 * freedom), root = 1 - c - LIMIT_Z * sqrt(c);
+		double next = root > 0.05 ? fmax(seen + counts, 0.2 * counts) / (root * root * root) - counts : MOST_CV2;
+		limit = fmin(limit, fmax(next, LEAST_CV2));
+	}
+	return fmax(seen, limit);
+}
+
+/* P(noise ratio > ratio): both arms' mean noise is gamma with shape k / cv2, so candidate's part of the sum is beta. */
+static double noise_tail(double ratio, double shape_stable, double shape_candidate)
+{
+	if (isinf(ratio))
+		return 0;
+	double sum = shape_stable + ratio * shape_candidate;
+	return exp(log_incomplete_beta(shape_stable, shape_candidate, shape_stable / sum, ratio * shape_candidate / sum));
+}
+
+static void open_window(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate)
+{
+	double cv2 = noise_cv2(guard), before = 1;
+	double shape_a = stable->n * stable->n / stable->squares / cv2, shape_b = candidate->n * candidate->n / candidate->squares / cv2;
+	memset(guard->log_factor, 0, sizeof(guard->log_factor));
+	for (size_t j = 0; j < BURST_NODES; j++) {
+		double tail = noise_tail(node_ratios[j], shape_a, shape_b);
+		guard->node_weight[j] = fmax(before - tail, 0);
+		before = fmin(before, tail);
+	}
+	guard->open = 1;
+}
+
+/* A squared coefficient of variation, free of the counts' own variance, and its weight: few counts say little. `spread` corrects for
+ * dividing by the square of the same few instances' mean. */
+static void learn(struct burst_guard *guard, double excess, double scale, double freedom, double mean, double spread)
+{
+	if (!(scale > 0) || !(mean > 0))
+		return;
+	double information = mean / (1 + mean), weight = freedom * information * information;
+	guard->noise_sum += weight * spread * excess / scale;
+	guard->noise_weight += weight;
+	guard->noise_counts += weight / mean;
+}
+
+static void learn_from_window(struct burst_guard *guard)
+{
+	double n = 0, y = 0, count = 0, excess = 0, scale = 0;
+	for (size_t i = 0; i < BURST_INSTANCES; i++) {
+		n += guard->n[i];
+		y += guard->y[i];
+		count += guard->n[i] > 0;
+	}
+	if (!(n > 0))
+		return;
+	for (size_t i = 0; i < BURST_INSTANCES; i++) {
+		double expected = y * guard->n[i] / n, rest = 1 - guard->n[i] / n, off = guard->y[i] - expected;
+		excess += off * off - expected * rest;
+		scale += expected * expected * rest;
+	}
+	if (count >= 2) {
+		learn(guard, excess, scale, count - 1, y / count, (count + 1) / count);
+	} else if (guard->last_n > 0) { /* one instance: against itself a window ago, drift of the load included */
+		double all = n + guard->last_n, rate = (y + guard->last_y) / all;
+		double mine = rate * n, theirs = rate * guard->last_n, share = n / all;
+		double off = y - mine;
+		learn(guard, 2 * off * off - 2 * mine * (1 - share), mine * mine * (1 - share) + theirs * theirs * share, 0.5,
+		      (mine + theirs) / 2, 1.5);
+	}
+	guard->last_n = n;
+	guard->last_y = y;
+}
+
+/* ---- evidence ---- */
+
+/* 1 / sum_j w_j / e_j of each alternative, and their mean. */
+static void window_e(const struct burst_guard *guard, double ret_e[BURST_ALTERNATIVES + 1])
+{
+	double mean = 0;
+	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
+		double least = INFINITY, sum = 0;
+		for (size_t j = 0; j < BURST_NODES; j++)
+			if (guard->node_weight[j] > 0)
+				least = fmin(least, guard->log_factor[i][j]);
+		for (size_t j = 0; j < BURST_NODES; j++)
+			if (guard->node_weight[j] > 0)
+				sum += guard->node_weight[j] * exp(least - guard->log_factor[i][j]);
+		ret_e[i] = exp(fmin(least - log(sum), 600));
+		mean += ret_e[i] / BURST_ALTERNATIVES;
+	}
+	ret_e[BURST_ALTERNATIVES] = mean;
+}
+
+double burst_guard_log_e(const struct burst_guard *guard)
+{
+	double e[BURST_ALTERNATIVES + 1], log_e[BURST_ALTERNATIVES + 1][BURST_STAKES], top = -INFINITY, kept = 0, anew = 0;
+	if (guard->open > 0)
+		window_e(guard, e);
+	for (size_t i = 0; i <= BURST_ALTERNATIVES; i++)
+		for (size_t s = 0; s < BURST_STAKES; s++) {
+			log_e[i][s] = guard->log_done[i][s] + (guard->open > 0 ? log1p(stakes[s] * (e[i] - 1)) : 0);
+			top = fmax(top, log_e[i][s]);
+		}
+	for (size_t s = 0; s < BURST_STAKES; s++) {
+		for (size_t i = 0; i < BURST_ALTERNATIVES; i++)
+			kept += exp(log_e[i][s] - top) / BURST_ALTERNATIVES;
+		anew += exp(log_e[BURST_ALTERNATIVES][s] - top);
+	}
+	return top + log((kept + anew) / (2 * BURST_STAKES));
+}
+
+void burst_guard_end_window(struct burst_guard *guard)
+{
+	double e[BURST_ALTERNATIVES + 1];
+	if (!(guard->open > 0))
+		return;
+	window_e(guard, e);
+	for (size_t i = 0; i <= BURST_ALTERNATIVES; i++)
+		for (size_t s = 0; s < BURST_STAKES; s++)
+			guard->log_done[i][s] += log1p(stakes[s] * (e[i] - 1));
+	learn_from_window(guard);
+	memset(guard->n, 0, sizeof(guard->n));
+	memset(guard->y, 0, sizeof(guard->y));
+	guard->past_n *= FADE;
+	guard->past_y *= FADE;
+	guard->open = 0;
+}
+
+static void bet(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
+{
+	double alt_a = (guard->past_y + 0.05) / (guard->past_n + 10), edge = alt_a + margin;
+	if (edge >= 1)
+		return; /* no rate lies beyond the margin */
+	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
+		double odds = alternative_odds[i] * edge / (1 - edge), alt_b = odds / (1 + odds);
+		for (size_t j = 0; j < BURST_NODES; j++) {
+			if (guard->node_weight[j] < LEAST_WEIGHT || !(alt_b > node_ratios[j] * alt_a + margin))
+				continue;
+			double a = boundary(stable->n, candidate->n, alt_a, alt_b, node_ratios[j], margin), b = node_ratios[j] * a + margin;
+			if (a > 0 && a < 1 && b > 0 && b < 1)
+				guard->log_factor[i][j] += log_ratio(stable->n, stable->y, alt_a, a) + log_ratio(candidate->n, candidate->y, alt_b, b);
+		}
+	}
+}
+
+void burst_guard_add(struct burst_guard *guard, const struct instance_counts *stable, size_t n_stable,
+		     const struct instance_counts *candidate, size_t n_candidate, double margin, uint64_t seed)
+{
+	(void)seed;
+	struct pooled a = pool(stable, n_stable), b = pool(candidate, n_candidate);
+	if (a.n > 0 && b.n > 0) {
+		if (!(guard->open > 0))
+			open_window(guard, &a, &b);
+		bet(guard, &a, &b, margin);
+		guard->log_max = fmax(guard->log_max, burst_guard_log_e(guard));
+	}
+	if (guard->open > 0)
+		for (size_t i = 0; i < n_stable; i++) {
+			guard->n[i % BURST_INSTANCES] += (double)stable[i].n;
+			guard->y[i % BURST_INSTANCES] += fmin((double)stable[i].y, (double)stable[i].n);
+		}
+	guard->past_n += a.n;
+	guard->past_y += a.y;
+}
