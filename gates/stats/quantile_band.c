@@ -84,7 +84,8 @@ static double radius(const struct dkw *dkw, double t, double constant)
 
 static double constant_of(const struct dkw *dkw, double alpha)
 {
-	return dkw->closed_form ? 0.8 * log(1612 / alpha) : dkw_constant(alpha);
+	/* The closed form is a bound for alpha up to 0.49 only. */
+	return dkw->closed_form && alpha < 0.4 ? 0.8 * log(1612 / alpha) : dkw_constant(alpha);
 }
 
 double dkw_radius(const struct dkw *dkw, double t, double alpha)
@@ -124,7 +125,7 @@ double dkw_p_value(const struct dkw *dkw, double gap, double n_a, double n_b)
 			high = middle;
 	}
 	double alpha = 2 * (dkw->closed_form ? 1612 * exp(-high / 0.8) : dkw_error(high));
-	return alpha < 1 ? alpha : 1;
+	return alpha < 0.8 ? alpha : 1; /* alpha / 2 up to 0.4, where both forms hold */
 }
 
 /* ---- intervals of quantiles ---- */

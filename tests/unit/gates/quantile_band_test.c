@@ -30,8 +30,9 @@ static void radii_are_the_published_ones(void **state)
 	assert_true(isinf(dkw_radius(&from_100, 99, 0.05)));
 	/* python3: .85*sqrt((log(log(e*1000))+.8*log(1612/.05))/1000) */
 	assert_near(dkw_radius(&from_one, 1000, 0.05), 0.08656912837667055, 1e-14);
-	for (double alpha = 1; alpha > 1e-12; alpha /= 10)
+	for (double alpha = 0.4; alpha > 1e-12; alpha /= 2)
 		assert_true(dkw_error(0.8 * log(1612 / alpha)) <= alpha);
+	assert_near(dkw_radius(&from_one, 1000, 0.9), 0.85 * sqrt((log1p(log(1000)) + dkw_constant(0.9)) / 1000), 1e-12);
 }
 
 /* confseq, QuantileABTest.TestPValue: 1..1000 against the same shifted, t_opt 100, alpha_opt 0.05. */
