@@ -12,14 +12,11 @@ static const double node_ratios[BURST_NODES] = {0.5, 0.7, 0.85, 1, 1.25, 1.6, 2,
 static const double alternative_odds[BURST_ALTERNATIVES] = {1.25, 1.6, 2, 2.5, 3.2, 4, 6.4, 12, 40, 100, 400, 2500};
 static const double stakes[BURST_STAKES] = {0.1, 0.35, 0.7, 0.95};
 
-#ifndef LIMIT_Z
 #define LIMIT_Z 1.645
-#endif
 #define MOST_CV2 1.0
-#ifndef SEEN_FACTOR
-#define SEEN_FACTOR 1.5
-#endif
 #define LEAST_CV2 0.01
+#define SEEN_FACTOR 1.5 /* windows and bursts do not begin together: two half bursts vary less than one */
+#define SPREAD 10 /* how much less noise the alternatives carry than the null: between power without noise (100) and caution (1) */
 #define FADE 0.8 /* a window */
 #define LEAST_WEIGHT 1e-9
 
@@ -100,9 +97,29 @@ static double noise_tail(double ratio, double shape_stable, double shape_candida
 	return exp(log_incomplete_beta(shape_stable, shape_candidate, shape_stable / sum, ratio * shape_candidate / sum));
 }
 
-static void open_window(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate)
+/* The noise that makes the null's ratio uncertain does the same to the alternative's: row i spreads alternative i over all of them; what
+ * falls near 1 or below is not bet. Without this an alternative without noise would win against a null with more noise than there is. */
+static void spread_alternatives(struct burst_guard *guard, double shape_stable, double shape_candidate)
 {
-	double cv2 = noise_cv2(guard), before = 1;
+	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
+		double before = noise_tail(sqrt(alternative_odds[0]) / alternative_odds[i], shape_stable, shape_candidate);
+		for (size_t k = 0; k < BURST_ALTERNATIVES; k++) {
+			double top = k + 1 < BURST_ALTERNATIVES ? sqrt(alternative_odds[k] * alternative_odds[k + 1]) : INFINITY;
+			double tail = noise_tail(top / alternative_odds[i], shape_stable, shape_candidate);
+			guard->spread[i][k] = fmax(before - tail, 0);
+			before = fmin(before, tail);
+		}
+	}
+}
+
+static double stable_rate(const struct burst_guard *guard)
+{
+	return (guard->past_y + 0.05) / (guard->past_n + 10);
+}
+
+static void open_window(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
+{
+	double cv2 = noise_cv2(guard), before = 1, noisy = stable_rate(guard) / (stable_rate(guard) + margin);
 	double shape_a = stable->n * stable->n / stable->squares / cv2, shape_b = candidate->n * candidate->n / candidate->squares / cv2;
 	memset(guard->log_factor, 0, sizeof(guard->log_factor));
 	for (size_t j = 0; j < BURST_NODES; j++) {
@@ -110,6 +127,8 @@ static void open_window(struct burst_guard *guard, const struct pooled *stable, 
 		guard->node_weight[j] = fmax(before - tail, 0);
 		before = fmin(before, tail);
 	}
+	/* Only stable's part of the edge is noisy, the margin is not. */
+	spread_alternatives(guard, SPREAD * shape_a / (noisy * noisy), SPREAD * shape_b / (noisy * noisy));
 	guard->open = 1;
 }
 
@@ -155,22 +174,32 @@ static void learn_from_window(struct burst_guard *guard)
 
 /* ---- evidence ---- */
 
-/* 1 / sum_j w_j / e_j of each alternative, and their mean. */
+/* 1 / sum_j w_j / e_j of alternative i. */
+static double alternative_e(const struct burst_guard *guard, size_t i)
+{
+	double least = INFINITY, sum = 0;
+	for (size_t j = 0; j < BURST_NODES; j++)
+		if (guard->node_weight[j] > 0)
+			least = fmin(least, guard->log_factor[i][j]);
+	for (size_t j = 0; j < BURST_NODES; j++)
+		if (guard->node_weight[j] > 0)
+			sum += guard->node_weight[j] * exp(least - guard->log_factor[i][j]);
+	return exp(fmin(least - log(sum), 600));
+}
+
+/* Each alternative's e-value with its noise, and their mean. */
 static void window_e(const struct burst_guard *guard, double ret_e[BURST_ALTERNATIVES + 1])
 {
-	double mean = 0;
+	double point[BURST_ALTERNATIVES];
+	for (size_t i = 0; i < BURST_ALTERNATIVES; i++)
+		point[i] = alternative_e(guard, i);
+	ret_e[BURST_ALTERNATIVES] = 0;
 	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
-		double least = INFINITY, sum = 0;
-		for (size_t j = 0; j < BURST_NODES; j++)
-			if (guard->node_weight[j] > 0)
-				least = fmin(least, guard->log_factor[i][j]);
-		for (size_t j = 0; j < BURST_NODES; j++)
-			if (guard->node_weight[j] > 0)
-				sum += guard->node_weight[j] * exp(least - guard->log_factor[i][j]);
-		ret_e[i] = exp(fmin(least - log(sum), 600));
-		mean += ret_e[i] / BURST_ALTERNATIVES;
+		ret_e[i] = 1;
+		for (size_t k = 0; k < BURST_ALTERNATIVES; k++)
+			ret_e[i] += guard->spread[i][k] * (point[k] - 1);
+		ret_e[BURST_ALTERNATIVES] += ret_e[i] / BURST_ALTERNATIVES;
 	}
-	ret_e[BURST_ALTERNATIVES] = mean;
 }
 
 double burst_guard_log_e(const struct burst_guard *guard)
@@ -210,7 +239,7 @@ void burst_guard_end_window(struct burst_guard *guard)
 
 static void bet(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
 {
-	double alt_a = (guard->past_y + 0.05) / (guard->past_n + 10), edge = alt_a + margin;
+	double alt_a = stable_rate(guard), edge = alt_a + margin;
 	if (edge >= 1)
 		return; /* no rate lies beyond the margin */
 	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
@@ -232,7 +261,7 @@ void burst_guard_add(struct burst_guard *guard, const struct instance_counts *st
 	struct pooled a = pool(stable, n_stable), b = pool(candidate, n_candidate);
 	if (a.n > 0 && b.n > 0) {
 		if (!(guard->open > 0))
-			open_window(guard, &a, &b);
+			open_window(guard, &a, &b, margin);
 		bet(guard, &a, &b, margin);
 		guard->log_max = fmax(guard->log_max, burst_guard_log_e(guard));
 	}

@@ -26,6 +26,7 @@ struct burst_guard {
 	/* the present window */
 	double log_factor[BURST_ALTERNATIVES][BURST_NODES];
 	double node_weight[BURST_NODES];
+	double spread[BURST_ALTERNATIVES][BURST_ALTERNATIVES]; /* what noise makes of each alternative in this window */
 	double n[BURST_INSTANCES], y[BURST_INSTANCES]; /* of stable's instances */
 	double open;                                   /* 1 once the window's nodes are chosen */
 	/* finished windows */
