@@ -57,9 +57,9 @@ double event_label_log_e_worse(double p, double n_a, double n_b, double k)
 
 static double component(const struct event_label *state, const struct event_label_test *test, size_t i)
 {
-	double stretch = test->side == EVENT_LABEL_TWO_SIDED
-				 ? event_label_log_e(state->share, state->n, test->arms, test->k[i])
-				 : event_label_log_e_worse(state->share[1] / (state->share[0] + state->share[1]), state->n[0], state->n[1], test->k[i]);
+	double stretch = test->side == EVENT_LABEL_TWO_SIDED ? event_label_log_e(state->share, state->n, test->arms, test->k[i])
+							     : event_label_log_e_worse(state->share[1] / (state->share[0] + state->share[1]),
+										       state->n[0], state->n[1], test->k[i]);
 	return state->log_done[i] + stretch;
 }
 
@@ -108,7 +108,9 @@ void event_label_add(struct event_label *state, const struct event_label_test *t
 
 /* ---- grid over the rate ratio ---- */
 
-static const struct { double less_one, log; } ratios[EVENT_GRID] = {
+static const struct {
+	double less_one, log;
+} ratios[EVENT_GRID] = {
 	{0.25, 0.22314355131420976}, {0.5, 0.4054651081081644}, {1, 0.6931471805599453},
 	{2, 1.0986122886681098},     {4, 1.6094379124341003},   {9, 2.302585092994046},
 };

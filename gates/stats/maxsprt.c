@@ -30,7 +30,8 @@ void maxsprt_poisson_add(struct maxsprt *state, double events, double expected, 
 		state->log_max = fmax(state->log_max, maxsprt_poisson_llr(state->events, state->expected));
 }
 
-/* mu_c: the c-th event rejects up to here. With mu = c e^y: e^y - 1 - y = critical / c, y < 0; Newton from the left rises to the root without overshoot. */
+/* mu_c: the c-th event rejects up to here. With mu = c e^y: e^y - 1 - y = critical / c, y < 0; Newton from the left rises to the root without
+ * overshoot. */
 static double latest(double c, double critical)
 {
 	double v = critical / c, y = -v - 1;
@@ -62,8 +63,8 @@ static void stretch_fill(struct stretch *stretch, size_t n)
 	}
 }
 
-/* Ends the stretch with at most `top` - 1 events allowed: chances of `count` move on, those that reach top leave into the sums. An r-th arrival at rate
- * `ratio` within a length has mean time r / ratio P(at least r + 1 arrivals in it). */
+/* Ends the stretch with at most `top` - 1 events allowed: chances of `count` move on, those that reach top leave into the sums. An r-th arrival at
+ * rate `ratio` within a length has mean time r / ratio P(at least r + 1 arrivals in it). */
 static void advance(double *chance, size_t top, struct stretch *stretch, double *power, double *time)
 {
 	stretch_fill(stretch, top + 1);

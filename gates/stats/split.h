@@ -1,6 +1,6 @@
 /* The sample-ratio check: do the arms get the shares they should? The two-sided event-label test (event_label.h) on assignments: under the null each
- * one is the candidate's with probability p, whatever the load. Mixed over k = 10, 100, 1,000, 10,000, so that gross faults (weights not applied) show
- * within dozens of requests and slight ones in the end. Each stretch of time with one share is a factor; the product stays valid when the share
+ * one is the candidate's with probability p, whatever the load. Mixed over k = 10, 100, 1,000, 10,000, so that gross faults (weights not applied)
+ * show within dozens of requests and slight ones in the end. Each stretch of time with one share is a factor; the product stays valid when the share
  * changes. */
 #ifndef GATES_STATS_SPLIT_H
 #define GATES_STATS_SPLIT_H

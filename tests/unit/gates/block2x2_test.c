@@ -18,7 +18,11 @@ static void assert_near(double value, double expected, double tolerance)
 static void the_point_agrees_with_scipy(void **state)
 {
 	(void)state;
-	static const struct { double n_a, n_b, alt_a, alt_b; struct boundary boundary; double point; } rows[] = {
+	static const struct {
+		double n_a, n_b, alt_a, alt_b;
+		struct boundary boundary;
+		double point;
+	} rows[] = {
 		{900, 100, 0.01, 0.05, {BOUNDARY_MARGIN, 0.005}, 0.012590592069308317},
 		{900, 100, 0.01, 0.01, {BOUNDARY_MARGIN, 0.03}, 0.009213525571360903},
 		{20, 1000, 0.3, 0.1, {BOUNDARY_MARGIN, -0.05}, 0.1521026838657768},
@@ -69,7 +73,8 @@ static double log_binomial(uint64_t n, uint64_t y, double p)
 }
 
 /* The mean factor of all outcomes of a block, computed and not simulated. */
-static double expectation(uint64_t n_a, uint64_t n_b, double a, double b, double (*log_factor)(const struct block2x2 *, const void *), const void *with)
+static double expectation(uint64_t n_a, uint64_t n_b, double a, double b, double (*log_factor)(const struct block2x2 *, const void *),
+			  const void *with)
 {
 	double sum = 0;
 	for (uint64_t y_a = 0; y_a <= n_a; y_a++) {
@@ -81,7 +86,12 @@ static double expectation(uint64_t n_a, uint64_t n_b, double a, double b, double
 	return sum;
 }
 
-struct one_bet { uint64_t n_a, n_b; double alt_a, alt_b; struct boundary boundary; enum block_null null; };
+struct one_bet {
+	uint64_t n_a, n_b;
+	double alt_a, alt_b;
+	struct boundary boundary;
+	enum block_null null;
+};
 
 static double one_factor(const struct block2x2 *block, const void *with)
 {
@@ -98,11 +108,11 @@ static void a_block_bets_fairly_under_every_null(void **state)
 {
 	(void)state;
 	static const struct one_bet bets[] = {
-		{19, 5, 0.01, 0.2, {BOUNDARY_RATIO, 1.5}, NULL_NOT_WORSE}, {12, 12, 0.3, 0.9, {BOUNDARY_RATIO, 2}, NULL_NOT_WORSE},
-		{20, 1, 0.9, 0.8, {BOUNDARY_RATIO, 0.5}, NULL_NOT_WORSE},  {19, 5, 0.1, 0.1, {BOUNDARY_RATIO, 1.5}, NULL_NOT_FINE},
-		{12, 12, 0.6, 0.5, {BOUNDARY_RATIO, 1.2}, NULL_NOT_FINE},  {5, 19, 0.5, 0.05, {BOUNDARY_RATIO, 0.25}, NULL_NOT_FINE},
+		{19, 5, 0.01, 0.2, {BOUNDARY_RATIO, 1.5}, NULL_NOT_WORSE},  {12, 12, 0.3, 0.9, {BOUNDARY_RATIO, 2}, NULL_NOT_WORSE},
+		{20, 1, 0.9, 0.8, {BOUNDARY_RATIO, 0.5}, NULL_NOT_WORSE},   {19, 5, 0.1, 0.1, {BOUNDARY_RATIO, 1.5}, NULL_NOT_FINE},
+		{12, 12, 0.6, 0.5, {BOUNDARY_RATIO, 1.2}, NULL_NOT_FINE},   {5, 19, 0.5, 0.05, {BOUNDARY_RATIO, 0.25}, NULL_NOT_FINE},
 		{19, 5, 0.3, 0.4, {BOUNDARY_MARGIN, -0.1}, NULL_NOT_WORSE}, {12, 12, 0.5, 0.2, {BOUNDARY_MARGIN, -0.2}, NULL_NOT_FINE},
-		{12, 9, 0.5, 0.8, {BOUNDARY_MARGIN, 0.1}, NULL_NOT_WORSE}, {12, 9, 0.5, 0.55, {BOUNDARY_MARGIN, 0}, NULL_NOT_WORSE},
+		{12, 9, 0.5, 0.8, {BOUNDARY_MARGIN, 0.1}, NULL_NOT_WORSE},  {12, 9, 0.5, 0.55, {BOUNDARY_MARGIN, 0}, NULL_NOT_WORSE},
 	};
 	static const double rates[] = {0.001, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.999};
 	for (size_t i = 0; i < ARRAY_SIZE(bets); i++) {
@@ -174,7 +184,12 @@ static void more_is_better_is_the_same_question_about_failures(void **state)
 	}
 }
 
-struct question { double past_a; struct boundary boundary; enum block_null null; enum better better; };
+struct question {
+	double past_a;
+	struct boundary boundary;
+	enum block_null null;
+	enum better better;
+};
 
 static double asked(const struct block2x2 *block, const void *with)
 {
@@ -230,8 +245,10 @@ static int by_size(const void *a, const void *b)
 static void detection_takes_as_long_as_planned(void **state)
 {
 	(void)state;
-	static const struct { double base, ratio, share, requests; } rows[] = {
-		{0.01, 2, 0.1, 11000}, {0.01, 2, 0.5, 5000},     {0.01, 1.5, 0.1, 35000}, {0.01, 5, 0.1, 2000},
+	static const struct {
+		double base, ratio, share, requests;
+	} rows[] = {
+		{0.01, 2, 0.1, 11000},   {0.01, 2, 0.5, 5000},   {0.01, 1.5, 0.1, 35000}, {0.01, 5, 0.1, 2000},
 		{0.001, 2, 0.1, 108000}, {0.001, 10, 0.1, 4000}, {0.05, 1.5, 0.1, 8000},
 	};
 	enum { RUNS = 401 };
@@ -258,11 +275,13 @@ static void detection_takes_as_long_as_planned(void **state)
 	}
 }
 
-struct outcomes { int worse, fine; };
+struct outcomes {
+	int worse, fine;
+};
 
 /* 500 runs, a look at every block; the base rate swings between 0.1 and 1.9 times, the share climbs if it is 0. */
-static struct outcomes simulate(uint64_t seed, int blocks, uint64_t requests, double share, double base, double swing, struct boundary boundary, enum better better,
-				double (*candidate)(double))
+static struct outcomes simulate(uint64_t seed, int blocks, uint64_t requests, double share, double base, double swing, struct boundary boundary,
+				enum better better, double (*candidate)(double))
 {
 	struct outcomes outcomes = {0};
 	static const double ladder[] = {0.05, 0.25, 0.5};
@@ -320,7 +339,12 @@ static double a_fifth_less(double rate)
 static void false_alarms_stay_below_alpha(void **state)
 {
 	(void)state;
-	static const struct { double base, swing; struct boundary boundary; enum better better; double (*candidate)(double); } rows[] = {
+	static const struct {
+		double base, swing;
+		struct boundary boundary;
+		enum better better;
+		double (*candidate)(double);
+	} rows[] = {
 		{0.02, 0, {BOUNDARY_MARGIN, 0}, LOWER_IS_BETTER, same},
 		{0.02, 0.9, {BOUNDARY_MARGIN, 0}, LOWER_IS_BETTER, same},
 		{0.02, 0.9, {BOUNDARY_MARGIN, 0.02}, LOWER_IS_BETTER, two_points_more}, /* on the boundary: neither is to be shown */
@@ -336,8 +360,8 @@ static void false_alarms_stay_below_alpha(void **state)
 	}
 }
 
-/* 0.2 points worse within a margin of 0.5 points: not "worse", where equality calls it so in the end. Tiny blocks of a 5% arm (20 requests) may have three
- * errors at once: there the promise is alpha, and what happens is at most 1%. */
+/* 0.2 points worse within a margin of 0.5 points: not "worse", where equality calls it so in the end. Tiny blocks of a 5% arm (20 requests) may have
+ * three errors at once: there the promise is alpha, and what happens is at most 1%. */
 static void harmless_is_not_worse(void **state)
 {
 	(void)state;

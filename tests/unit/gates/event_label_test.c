@@ -147,7 +147,8 @@ static void stretches_multiply_and_k_are_averaged(void **state)
 	event_label_add(&label, &test, ten, zero);
 	event_label_add(&label, &test, five, m);
 	event_label_add(&label, &test, ten, n);
-	double expected = log((exp(two_arms(0.05, 10, 45, 15) + two_arms(0.1, 10, 40, 9)) + exp(two_arms(0.05, 100, 45, 15) + two_arms(0.1, 100, 40, 9))) / 2);
+	double expected =
+		log((exp(two_arms(0.05, 10, 45, 15) + two_arms(0.1, 10, 40, 9)) + exp(two_arms(0.05, 100, 45, 15) + two_arms(0.1, 100, 40, 9))) / 2);
 	assert_near(event_label_now(&label, &test), expected, 1e-12);
 	assert_true(label.log_max >= event_label_now(&label, &test));
 	double highest = label.log_max;
@@ -259,9 +260,11 @@ static void the_true_ratio_stays_inside(void **state)
 static void alarms_come_as_planned(void **state)
 {
 	(void)state;
-	static const struct { double p, k, ratio, events; } rows[] = {
-		{0.05, 10, 1.5, 957}, {0.05, 10, 2, 285}, {0.05, 10, 5, 36}, {0.05, 10, 10, 17}, {0.1, 10, 1.5, 514}, {0.1, 10, 2, 157},
-		{0.1, 10, 5, 23},     {0.1, 10, 10, 12},  {0.5, 10, 1.5, 228}, {0.5, 10, 2, 74},  {0.5, 10, 5, 23},     {0.5, 10, 10, 16},
+	static const struct {
+		double p, k, ratio, events;
+	} rows[] = {
+		{0.05, 10, 1.5, 957}, {0.05, 10, 2, 285}, {0.05, 10, 5, 36},   {0.05, 10, 10, 17}, {0.1, 10, 1.5, 514}, {0.1, 10, 2, 157},
+		{0.1, 10, 5, 23},     {0.1, 10, 10, 12},  {0.5, 10, 1.5, 228}, {0.5, 10, 2, 74},   {0.5, 10, 5, 23},    {0.5, 10, 10, 16},
 		{0.1, 100, 1.5, 460}, {0.1, 100, 2, 180}, {0.1, 100, 5, 40},   {0.1, 100, 10, 23},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

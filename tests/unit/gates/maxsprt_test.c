@@ -15,7 +15,9 @@ static void assert_printed(double value, double printed, int digits)
 static void critical_values_are_the_published_ones(void **state)
 {
 	(void)state;
-	static const struct { double horizon, critical; } rows[] = {
+	static const struct {
+		double horizon, critical;
+	} rows[] = {
 		{1, 2.853937}, {2, 3.046977}, {5, 3.297183}, {10, 3.467952}, {20, 3.628123}, {50, 3.819903}, {100, 3.952321},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

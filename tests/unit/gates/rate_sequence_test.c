@@ -13,7 +13,9 @@ static struct block2x2 draw(struct rng *rng, uint64_t n, double share, double a,
 }
 
 /* The stable rate so far, from blocks before. */
-struct past { double n, y; };
+struct past {
+	double n, y;
+};
 
 static double past_rate(const struct past *past)
 {
@@ -134,8 +136,14 @@ static void the_state_is_doubles_and_resumes_bit_for_bit(void **state)
 
 /* ---- promises, by simulation: 500 runs, a look at every block ---- */
 
-struct world { double base, swing, difference, ratio; uint64_t requests; };
-struct tally { int missed, excludes_none; double low, high; /* means at the end */ };
+struct world {
+	double base, swing, difference, ratio;
+	uint64_t requests;
+};
+struct tally {
+	int missed, excludes_none;
+	double low, high; /* means at the end */
+};
 
 static struct tally simulate(uint64_t seed, int runs, int blocks, const struct world *world, bool of_ratio)
 {
@@ -178,8 +186,11 @@ static void the_true_difference_stays_inside(void **state)
 {
 	(void)state;
 	static const struct world worlds[] = {
-		{.base = 0.02, .requests = 300}, {.base = 0.02, .swing = 0.9, .requests = 300}, {.base = 0.05, .swing = 0.5, .difference = 0.02, .requests = 300},
-		{.base = 0.4, .swing = 0.9, .difference = 0.03, .requests = 100}, {.base = 0.9, .swing = 0.05, .difference = -0.04, .requests = 100},
+		{.base = 0.02, .requests = 300},
+		{.base = 0.02, .swing = 0.9, .requests = 300},
+		{.base = 0.05, .swing = 0.5, .difference = 0.02, .requests = 300},
+		{.base = 0.4, .swing = 0.9, .difference = 0.03, .requests = 100},
+		{.base = 0.9, .swing = 0.05, .difference = -0.04, .requests = 100},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(worlds); i++) {
 		struct tally tally = simulate(50 + i, 500, 45, &worlds[i], false);
@@ -192,8 +203,10 @@ static void the_true_ratio_stays_inside(void **state)
 {
 	(void)state;
 	static const struct world worlds[] = {
-		{.base = 0.02, .ratio = 1, .requests = 300}, {.base = 0.04, .swing = 0.9, .ratio = 1.5, .requests = 300},
-		{.base = 0.4, .swing = 0.5, .ratio = 0.5, .requests = 100}, {.base = 0.6, .swing = 0.3, .ratio = 1.1, .requests = 100},
+		{.base = 0.02, .ratio = 1, .requests = 300},
+		{.base = 0.04, .swing = 0.9, .ratio = 1.5, .requests = 300},
+		{.base = 0.4, .swing = 0.5, .ratio = 0.5, .requests = 100},
+		{.base = 0.6, .swing = 0.3, .ratio = 1.1, .requests = 100},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(worlds); i++) {
 		struct tally tally = simulate(60 + i, 500, 45, &worlds[i], true);
@@ -202,12 +215,13 @@ static void the_true_ratio_stays_inside(void **state)
 	}
 }
 
-/* 120,000 requests, 34,000 of them the candidate's, base rate 1%. The standard error of the difference is 0.063 points, and an anytime-valid interval is
- * about 3 of them to either side (fixed sample: 2), before it is rounded to the grid. */
+/* 120,000 requests, 34,000 of them the candidate's, base rate 1%. The standard error of the difference is 0.063 points, and an anytime-valid interval
+ * is about 3 of them to either side (fixed sample: 2), before it is rounded to the grid. */
 static void bounds_are_about_as_tight_as_they_can_be(void **state)
 {
 	(void)state;
-	const struct world same = {.base = 0.01, .ratio = 1, .requests = 2000}, twice = {.base = 0.01, .difference = 0.01, .ratio = 2, .requests = 2000};
+	const struct world same = {.base = 0.01, .ratio = 1, .requests = 2000},
+			   twice = {.base = 0.01, .difference = 0.01, .ratio = 2, .requests = 2000};
 	struct tally tally = simulate(70, 60, 60, &same, false);
 	assert_true(tally.low < -0.0012 && tally.low > -0.0032 && tally.high > 0.0012 && tally.high < 0.0032);
 	tally = simulate(71, 60, 60, &same, true);
