@@ -11,23 +11,38 @@ int arm_samples_add(struct arm_samples *samples, const struct sample *sample, st
 	if (samples->n == SAMPLES_MAX)
 		return error_set(err, ERROR_TOO_LARGE, 0, "more than %d series match; select fewer", SAMPLES_MAX);
 	samples->items = xgrow(samples->items, &samples->capacity, samples->n + 1, sizeof(*samples->items));
-	samples->items[samples->n++] = *sample;
+	struct sample *copy = &samples->items[samples->n++];
+	*copy = *sample;
+	copy->group = arena_strdup(samples->arena, sample->group);
+	copy->series = arena_strdup(samples->arena, sample->series);
+	copy->category = arena_strdup(samples->arena, sample->category);
 	return 0;
 }
 
 void arm_samples_add_group(struct arm_samples *samples, const char *name, double start)
 {
 	samples->groups = xgrow(samples->groups, &samples->groups_capacity, samples->n_groups + 1, sizeof(*samples->groups));
-	samples->groups[samples->n_groups++] = (struct sample_group){.name = name, .start = start};
+	samples->groups[samples->n_groups++] = (struct sample_group){.name = arena_strdup(samples->arena, name), .start = start};
 }
 
 void arm_samples_done(struct arm_samples *samples)
 {
 	free(samples->items);
 	free(samples->groups);
-	samples->items = NULL;
-	samples->groups = NULL;
-	samples->n = samples->n_groups = samples->capacity = samples->groups_capacity = 0;
+	free(samples->buckets);
+	*samples = (struct arm_samples){.arena = samples->arena};
+}
+
+int arm_samples_add_bucket(struct arm_samples *samples, const struct histogram_bucket *bucket, struct error **err)
+{
+	if (samples->n_buckets == SAMPLES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, 0, "more than %d buckets match; select fewer", SAMPLES_MAX);
+	samples->buckets = xgrow(samples->buckets, &samples->buckets_capacity, samples->n_buckets + 1, sizeof(*samples->buckets));
+	samples->buckets[samples->n_buckets++] = (struct histogram_bucket){.group = arena_strdup(samples->arena, bucket->group),
+									   .series = arena_strdup(samples->arena, bucket->series),
+									   .le = bucket->le,
+									   .value = bucket->value};
+	return 0;
 }
 
 static bool is_word(const char *text, size_t len, const char *word)
@@ -143,9 +158,10 @@ static int add_histogram(struct arm_samples *samples, const struct histogram_buc
 	return 0;
 }
 
-int arm_samples_add_histograms(struct arm_samples *samples, struct histogram_bucket *buckets, size_t n, struct error **err)
+int arm_samples_finish(struct arm_samples *samples, struct error **err)
 {
-	size_t n_first = 0;
+	struct histogram_bucket *buckets = samples->buckets;
+	size_t n = samples->n_buckets, n_first = 0;
 
 	for (size_t i = 0; i < n; i++) /* before sorting: NaN has no order */
 		if (isnan(buckets[i].le) || !isfinite(buckets[i].value))
@@ -162,5 +178,6 @@ int arm_samples_add_histograms(struct arm_samples *samples, struct histogram_buc
 		    add_histogram(samples, buckets + at, len, err) < 0)
 			return -1;
 	}
+	samples->n_buckets = 0;
 	return 0;
 }

@@ -1,7 +1,6 @@
 #include "gates/sources/reading.h"
 #include "gates/sources/template.h"
 
-#include "base/alloc.h"
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -39,8 +38,6 @@ static void stage_close(struct stage *stage)
 
 static int fill(struct arm_samples *arm, char name, const struct given *given, size_t n, struct error **err)
 {
-	struct histogram_bucket *buckets = xcalloc(n + 1, sizeof(*buckets));
-	size_t n_buckets = 0;
 	int result = 0;
 	for (size_t i = 0; i < n && result == 0; i++) {
 		struct sample sample = {.group = given[i].group, .series = given[i].series, .edge = (double)NAN, .value = given[i].value};
@@ -49,7 +46,7 @@ static int fill(struct arm_samples *arm, char name, const struct given *given, s
 		if (given[i].role == 'b') {
 			double le = 0;
 			assert_true(sample_number(given[i].series, strlen(given[i].series), &le));
-			buckets[n_buckets++] = (struct histogram_bucket){given[i].group, "h", le, given[i].value};
+			result = arm_samples_add_bucket(arm, &(struct histogram_bucket){given[i].group, "h", le, given[i].value}, err);
 			continue;
 		}
 		sample.role = given[i].role == 'e'   ? SAMPLE_EVENTS
@@ -59,10 +56,7 @@ static int fill(struct arm_samples *arm, char name, const struct given *given, s
 		sample.category = given[i].series;
 		result = arm_samples_add(arm, &sample, err);
 	}
-	if (result == 0)
-		result = arm_samples_add_histograms(arm, buckets, n_buckets, err);
-	free(buckets);
-	return result;
+	return result == 0 ? arm_samples_finish(arm, err) : result;
 }
 
 static int stage_read(struct stage *stage, const struct given *given, size_t n, struct error **err)
