@@ -76,6 +76,8 @@ static void global_section(const struct router_settings *s, const char *mark, st
 	buf_addf(out, "    description %s\n", mark);
 	buf_addf(out, "    nbthread %u\n", s->threads);
 	buf_addf(out, "    maxconn %u\n", s->max_connections);
+	/* It must get its listening sockets from us or from the worker before (sockets.h): never a second one beside them. */
+	buf_adds(out, "    noreuseport\n    server-state-file " ROUTER_SERVERS_FILE "\n");
 	if (s->user)
 		buf_addf(out, "    user %s\n", s->user);
 	buf_addf(out, "    stats socket unix@%s mode 600 level admin expose-fd listeners\n", ROUTER_RUNTIME_SOCKET);
@@ -90,7 +92,8 @@ static void global_section(const struct router_settings *s, const char *mark, st
 		 "defaults\n    mode http\n    timeout connect 2s\n    timeout queue 5s\n    timeout http-request 10s\n    timeout http-keep-alive "
 		 "60s\n"
 		 "    timeout client %" PRIu64 "ms\n    timeout server %" PRIu64 "ms\n    timeout tunnel 1h\n"
-		 "    option idle-close-on-response\n    option redispatch 1\n    retries 3\n    balance roundrobin\n",
+		 "    option idle-close-on-response\n    option redispatch 1\n    retries 3\n    balance roundrobin\n"
+		 "    load-server-state-from-file global\n",
 		 s->request_timeout_ms, s->request_timeout_ms);
 }
 
@@ -168,6 +171,7 @@ void router_config_mark(const struct router_settings *settings, const char *cons
 	cleanup_buf struct buf text;
 	buf_init(&text, 64 * 1024);
 	base_text(settings, health_paths, "", NULL, 0, &text);
+	buf_adds(&text, settings->program ? settings->program : "");
 	char digest[DIGEST_SIZE];
 	digest_of_bytes(text.data, text.len, digest);
 	snprintf(ret, CONFIG_MARK_SIZE, "penstock-%.16s", strchr(digest, ':') + 1);

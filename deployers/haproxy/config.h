@@ -48,6 +48,8 @@ bool split_parse(const char *text, struct split *ret);                   /* fals
 #define ROUTER_MASTER_SOCKET "m.sock"
 #define ROUTER_LOG_SOCKET "l.sock"   /* we listen */
 #define ROUTER_RELAY_SOCKET "q.sock" /* HAProxy's own way to it */
+#define ROUTER_SERVERS_FILE "servers.state" /* which servers were up, for the next HAProxy (server_states_text) */
+#define ROUTER_OFFER_SOCKET "x.sock"        /* we listen while one starts, and give it its sockets */
 
 #define CHECK_INTERVAL_MS 500
 #define CHECK_RISE 1
@@ -59,7 +61,8 @@ struct router_settings {
 	const char *preview;  /* "127.0.0.1:9001": where people look at a release before it is live; NULL: there is no such address */
 	unsigned max_connections, threads;
 	uint64_t request_timeout_ms, drain_ms;
-	const char *user; /* host user that the worker drops to, or NULL */
+	const char *user;    /* host user that the worker drops to, or NULL */
+	const char *program; /* which file HAProxy is (program.h's identity); part of the mark, so that another means a reload; or NULL */
 };
 struct router_server {
 	unsigned id; /* named "i<id>" */
@@ -71,7 +74,7 @@ struct router_server {
  * HAProxy tells which configuration it has loaded. */
 void router_config_text(const struct router_settings *settings, const char *const health_paths[SLOTS], const struct router_server *servers,
 			size_t n_servers, struct buf *out);
-/* "penstock-<16 hex digits>": a hash over everything but the servers (those change at run time, without a reload). */
+/* "penstock-<16 hex digits>": a hash over everything but the servers (those change at run time, without a reload), and the program. */
 #define CONFIG_MARK_SIZE 32
 void router_config_mark(const struct router_settings *settings, const char *const health_paths[SLOTS], char ret[CONFIG_MARK_SIZE]);
 /* Health paths go into the configuration as they are: "/" first, then printable ASCII without blanks, quotes, "#", "\". */

@@ -58,26 +58,29 @@ bool frontend_parse(const char *text, struct sockaddr_storage *ret, socklen_t *r
 	return true;
 }
 
-/* 0 or an errno. SO_REUSEADDR lets us past connections in TIME_WAIT, never past a listener. */
-static int try_listen(const struct sockaddr *address, socklen_t len)
+/* A descriptor, or -1 and errno. SO_REUSEADDR lets us past connections in TIME_WAIT, never past a listener. */
+static int listen_at(const struct sockaddr *address, socklen_t len, unsigned backlog)
 {
-	cleanup_fd int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cleanup_fd int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, address, len) < 0 || listen(fd, 1) < 0)
-		return errno;
-	return 0;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, address, len) < 0 ||
+	    listen(fd, backlog < 65535 ? (int)backlog : 65535) < 0)
+		return -1;
+	return steal_fd(&fd);
 }
 
-int frontend_probe(const char *text, struct error **err)
+int frontend_listen(const char *text, unsigned backlog, int *ret_fd, struct error **err)
 {
 	struct sockaddr_storage address;
 	socklen_t len;
 	if (!frontend_parse(text, &address, &len))
 		return error_set(err, ERROR_INVALID, 0, "frontend \"%s\" is no address:port", text);
-	int errnum = try_listen((const struct sockaddr *)&address, len);
-	switch (errnum) {
-	case 0:
+	int fd = listen_at((const struct sockaddr *)&address, len, backlog);
+	if (fd >= 0) {
+		*ret_fd = fd;
 		return 0;
+	}
+	switch (errno) {
 	case EADDRINUSE:
 		return error_set(err, ERROR_CONFLICT, 0,
 				 "the frontend's address %s is in use by another program: stop that program (see `ss -ltnp`), or give the target "
@@ -88,12 +91,13 @@ int frontend_probe(const char *text, struct error **err)
 	case EADDRNOTAVAIL:
 		return error_set(err, ERROR_INVALID, 0, "cannot listen on %s: this host does not have that address", text);
 	default:
-		return error_set(err, ERROR_IO, errnum, "cannot listen on %s", text);
+		return error_set(err, ERROR_IO, errno, "cannot listen on %s", text);
 	}
 }
 
 bool loopback_port_is_free(uint16_t port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	return try_listen((const struct sockaddr *)&address, sizeof(address)) == 0;
+	cleanup_fd int fd = listen_at((const struct sockaddr *)&address, sizeof(address), 1);
+	return fd >= 0;
 }

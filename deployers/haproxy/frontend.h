@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 
 bool frontend_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len);
-/* Can we listen there? CONFLICT if another program does, DENIED for a privileged port, INVALID for an address that is not this host's;
- * each says what to do. */
-int frontend_probe(const char *text, struct error **err) must_check;
+/* Listens there, for HAProxy (sockets.h): *ret_fd is the caller's. CONFLICT if another program does, DENIED for a privileged port, INVALID
+ * for an address that is not this host's; each says what to do. `backlog`: connections that may wait to be accepted. */
+int frontend_listen(const char *text, unsigned backlog, int *ret_fd, struct error **err) must_check;
 /* May a server listen on 127.0.0.1:port now? */
 bool loopback_port_is_free(uint16_t port);
 #endif

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static char *executable_in(const char *dir, size_t len, const char *suffix)
 {
@@ -41,6 +42,15 @@ int haproxy_program(const char *configured, char **ret_path, struct error **err)
 		return error_set(err, ERROR_MISSING, 0, "HAProxy is not installed (no `haproxy` in PATH): apt-get install haproxy");
 	*ret_path = found;
 	return 0;
+}
+
+char *haproxy_program_identity(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return NULL;
+	return xasprintf("%s %llu:%llu %lld %lld.%09ld", path, (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)st.st_size,
+			 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 /* "[ALERT]    (123) : config : text" -> "config : text" */

@@ -1,13 +1,8 @@
-#include "deployers/haproxy/router.h"
+#include "deployers/haproxy/router_priv.h"
 
 #include "base/alloc.h"
 #include "base/attempt/attempt.h"
-#include "base/child.h"
-#include "base/clock.h"
 #include "base/file.h"
-#include "deployers/haproxy/frontend.h"
-#include "deployers/haproxy/program.h"
-#include "deployers/haproxy/runtime.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,10 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ROUTER_MAGIC = 0x70a57e01, SETTLE_WITHIN_MS = 15000, SETTLE_EVERY_MS = 40 };
-
-enum job_kind { JOB_NONE, JOB_START, JOB_RELOAD, JOB_COMMAND, JOB_SPLIT };
-
 struct observation {
 	struct observation *next;
 	struct router *router;
@@ -29,39 +20,7 @@ struct observation {
 	void *arg;
 };
 
-struct router {
-	unsigned magic;
-	struct loop *loop;
-	char *dir, *program;
-	int dir_fd;
-	struct router_settings settings;
-	char *target, *frontend, *preview, *user;
-	struct router_callbacks callbacks;
-	struct runtime_client *runtime, *master;
-	struct log_ring *log;
-	char *attempt_dir; /* of the latest start, or NULL */
-	struct attempt_watch *watch;
-	struct observation *observations;
-	/* The one write in flight. */
-	enum job_kind job;
-	router_done_fn done;
-	void *arg;
-	char mark[CONFIG_MARK_SIZE];
-	struct split split;
-	struct check *check;
-	struct loop_timer *settle_timer;
-	uint64_t settle_until;
-	bool settling_read;
-	unsigned long pid_before;
-};
-
-/* Outlives the router if it is closed while the child still runs. */
-struct check {
-	struct router *router;
-	struct child *child;
-};
-
-static struct router *router_of(void *arg)
+struct router *router_of(void *arg)
 {
 	struct router *router = arg;
 	assert(router->magic == ROUTER_MAGIC);
@@ -73,10 +32,16 @@ const struct router_settings *router_settings_of(const struct router *router)
 	return &router->settings;
 }
 
+/* Short however long the state directory's path is: a socket's path has room for 107 bytes. */
+char *router_socket(const struct router *router, const char *name)
+{
+	return xasprintf("/proc/self/fd/%d/%s", router->dir_fd, name);
+}
+
 /* ---- opening ---- */
 
 /* The number of the newest folder below starts/; 0: none. */
-static unsigned latest_start(const char *dir)
+unsigned router_latest_start(const char *dir)
 {
 	cleanup_free char *starts = path_join(dir, "starts");
 	cleanup_dir DIR *entries = opendir(starts);
@@ -97,29 +62,56 @@ static void on_attempt_done(void *arg, enum attempt_state state)
 	(void)state;
 	attempt_watch_stop(router->watch);
 	router->watch = NULL;
+	router_note_exit(router);
 	router->callbacks.on_exit(router->callbacks.arg);
 }
 
-static void watch_attempt(struct router *router)
+void router_watch(struct router *router)
 {
 	attempt_watch_stop(router->watch);
 	router->watch = attempt_watch_start(router->loop, router->attempt_dir, on_attempt_done, router);
 }
 
-static bool attempt_runs(const struct router *router)
+bool router_attempt_runs(const char *attempt_dir)
 {
 	enum attempt_state state;
-	return router->attempt_dir && attempt_state(router->attempt_dir, &state, NULL) == 0 && state == ATTEMPT_RUNNING;
+	return attempt_dir && attempt_state(attempt_dir, &state, NULL) == 0 && state == ATTEMPT_RUNNING;
 }
 
+/* The newest that runs: the newest of all may be one that failed to take over from it. */
 static void attach(struct router *router)
 {
-	unsigned number = latest_start(router->dir);
-	if (!number)
-		return;
-	router->attempt_dir = xasprintf("%s/starts/%06u", router->dir, number);
-	if (attempt_runs(router))
-		watch_attempt(router);
+	for (unsigned number = router_latest_start(router->dir); number > 0; number--) {
+		cleanup_free char *dir = xasprintf("%s/starts/%06u", router->dir, number);
+		if (!path_exists(dir))
+			break;
+		if (!router->attempt_dir || router_attempt_runs(dir)) {
+			free(router->attempt_dir);
+			router->attempt_dir = STEAL(dir);
+		}
+		if (router_attempt_runs(router->attempt_dir))
+			break;
+	}
+	router->has_old = true;
+	if (router_attempt_runs(router->attempt_dir))
+		router_watch(router);
+}
+
+/* Those before ours that still finish their requests. */
+static unsigned old_routers(struct router *router)
+{
+	unsigned n = 0;
+	if (!router->has_old || !router->attempt_dir)
+		return 0;
+	unsigned ours = (unsigned)strtoul(strrchr(router->attempt_dir, '/') + 1, NULL, 10);
+	for (unsigned number = ours; number-- > 1;) {
+		cleanup_free char *dir = xasprintf("%s/starts/%06u", router->dir, number);
+		if (!path_exists(dir))
+			break;
+		n += router_attempt_runs(dir);
+	}
+	router->has_old = n > 0;
+	return n;
 }
 
 /* HAProxy's own user, if we may become it: what faces the network should not be root. */
@@ -133,10 +125,9 @@ static int open_sockets(struct router *router, struct error **err)
 	router->dir_fd = open(router->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (router->dir_fd < 0)
 		return error_set(err, ERROR_IO, errno, "cannot open %s", router->dir);
-	/* Short however long the state directory's path is: a socket's path has room for 107 bytes. */
-	cleanup_free char *runtime = xasprintf("/proc/self/fd/%d/" ROUTER_RUNTIME_SOCKET, router->dir_fd);
-	cleanup_free char *master = xasprintf("/proc/self/fd/%d/" ROUTER_MASTER_SOCKET, router->dir_fd);
-	cleanup_free char *log = xasprintf("/proc/self/fd/%d/" ROUTER_LOG_SOCKET, router->dir_fd);
+	cleanup_free char *runtime = router_socket(router, ROUTER_RUNTIME_SOCKET);
+	cleanup_free char *master = router_socket(router, ROUTER_MASTER_SOCKET);
+	cleanup_free char *log = router_socket(router, ROUTER_LOG_SOCKET);
 	const struct passwd *user = worker_user();
 	router->user = user ? xstrdup(user->pw_name) : NULL;
 	router->settings.user = router->user;
@@ -170,6 +161,8 @@ int router_open(struct loop *loop, const char *dir, const struct router_settings
 		return -1;
 	}
 	attach(router);
+	router_note_running(router);
+	router_note_program(router);
 	*ret = router;
 	return 0;
 }
@@ -192,11 +185,7 @@ void router_close(struct router *router)
 	runtime_client_free(router->master);
 	log_ring_close(router->log);
 	attempt_watch_stop(router->watch);
-	loop_timer_stop(router->settle_timer);
-	if (router->check) {
-		router->check->router = NULL;
-		child_cancel(router->check->child);
-	}
+	router_start_done(router);
 	while (router->observations)
 		observation_free(router->observations);
 	if (router->dir_fd >= 0)
@@ -222,7 +211,8 @@ static void observed(struct observation *observation, const struct error *err)
 	void *arg = observation->arg;
 	observation->state = (struct router_state){0};
 	observation_free(observation);
-	done(arg, attempt_runs(router), &state, err);
+	state.old_workers += old_routers(router);
+	done(arg, router_attempt_runs(router->attempt_dir), &state, err);
 	router_state_done(&state);
 }
 
@@ -244,12 +234,14 @@ static void on_state_answer(void *arg, const char *answer, struct error *err)
 		observed(observation, err ? err : bad);
 		return;
 	}
+	router_note_state(router, &observation->state);
 	runtime_send(router->master, ROUTER_MASTER_COMMANDS, on_master_answer, observation);
 }
 
 void router_observe(struct router *router, router_observed_fn done, void *arg)
 {
 	struct observation *observation = xcalloc(1, sizeof(*observation));
+	router_note_program(router);
 	observation->router = router;
 	observation->done = done;
 	observation->arg = arg;
@@ -289,7 +281,7 @@ bool router_has_split_file(const struct router *router)
 
 /* ---- writing ---- */
 
-static void begin(struct router *router, enum job_kind job, router_done_fn done, void *arg)
+void router_begin(struct router *router, enum job_kind job, router_done_fn done, void *arg)
 {
 	assert(router->job == JOB_NONE);
 	router->job = job;
@@ -297,8 +289,7 @@ static void begin(struct router *router, enum job_kind job, router_done_fn done,
 	router->arg = arg;
 }
 
-/* Takes err. */
-static void finish(struct router *router, struct error *err)
+void router_finish(struct router *router, struct error *err)
 {
 	loop_timer_stop(router->settle_timer);
 	router->settle_timer = NULL;
@@ -338,12 +329,12 @@ static void on_command_answer(void *arg, const char *answer, struct error *err)
 		error_set(&bad, error_code_of(err), 0, "%s", error_message(err));
 	else if (check_answer(answer, &bad) < 0)
 		error_context(&bad, "runtime command");
-	finish(router, bad);
+	router_finish(router, bad);
 }
 
 void router_command(struct router *router, const char *commands, router_done_fn done, void *arg)
 {
-	begin(router, JOB_COMMAND, done, arg);
+	router_begin(router, JOB_COMMAND, done, arg);
 	runtime_send(router->runtime, commands, on_command_answer, router);
 }
 
@@ -365,7 +356,7 @@ static void on_version(void *arg, const char *answer, struct error *err)
 
 void router_set_split(struct router *router, const struct split *split, bool one_entry, router_done_fn done, void *arg)
 {
-	begin(router, JOB_SPLIT, done, arg);
+	router_begin(router, JOB_SPLIT, done, arg);
 	router->split = *split;
 	if (!one_entry) {
 		runtime_send(router->runtime, "prepare map " ROUTER_MAP_FILE, on_version, router);
@@ -375,195 +366,4 @@ void router_set_split(struct router *router, const struct split *split, bool one
 	split_format(split, value);
 	cleanup_free char *command = xasprintf("set map " ROUTER_MAP_FILE " " ROUTER_MAP_KEY " %s", value);
 	runtime_send(router->runtime, command, on_command_answer, router);
-}
-
-/* ---- starting and reloading ---- */
-
-static void on_settle_timer(void *arg);
-
-static void settle_later(struct router *router)
-{
-	loop_timer_stop(router->settle_timer);
-	router->settle_timer = loop_timer_start(router->loop, SETTLE_EVERY_MS, 0, on_settle_timer, router);
-}
-
-static void exited_error(struct router *router, struct error **err)
-{
-	cleanup_free char *log = path_join(router->attempt_dir, "log");
-	char line[512];
-	haproxy_complaint(log, line, sizeof(line));
-	error_set(err, ERROR_UNAVAILABLE, 0, "HAProxy ended right after its start: %s (its log: %s)", line, log);
-}
-
-static void on_settle_answer(void *arg, const char *answer, struct error *err)
-{
-	struct router *router = router_of(arg);
-	struct router_state state = {0};
-	struct error *bad = NULL;
-	if (!err && router_state_parse(router->settings.target, answer, &state, NULL) == 0) {
-		bool there = strcmp(state.mark, router->mark) == 0 && state.pid != router->pid_before;
-		unsigned major = state.version_major, minor = state.version_minor;
-		router_state_done(&state);
-		if (there && (major < 2 || (major == 2 && minor < 6)))
-			error_set(&bad, ERROR_UNSUPPORTED, 0, "HAProxy %u.%u is too old: 2.6 or newer is needed (Debian 12's package haproxy has it)",
-				  major, minor);
-		if (there) {
-			finish(router, bad);
-			return;
-		}
-	}
-	if (router->job == JOB_START && !attempt_runs(router)) {
-		exited_error(router, &bad);
-	} else if (clock_mono_ms() > router->settle_until) {
-		error_set(&bad, ERROR_TIMEOUT, 0, "HAProxy did not come up with its new configuration within 15s (its log: %s/log)",
-			  router->attempt_dir ? router->attempt_dir : router->dir);
-	} else {
-		settle_later(router);
-		return;
-	}
-	finish(router, bad);
-}
-
-static void on_settle_timer(void *arg)
-{
-	struct router *router = router_of(arg);
-	loop_timer_stop(router->settle_timer);
-	router->settle_timer = NULL;
-	runtime_send(router->runtime, ROUTER_STATE_COMMANDS, on_settle_answer, router);
-}
-
-static void settle(struct router *router)
-{
-	router->settle_until = clock_mono_ms() + SETTLE_WITHIN_MS;
-	settle_later(router);
-}
-
-static void forget_old_starts(const struct router *router, unsigned latest)
-{
-	for (unsigned number = latest; number-- > 1 && number + 8 > latest;) {
-		if (number + 2 >= latest)
-			continue;
-		cleanup_free char *dir = xasprintf("%s/starts/%06u", router->dir, number);
-		cleanup_error struct error *ignored = NULL;
-		if (tree_remove(dir, &ignored) < 0)
-			return;
-	}
-}
-
-static int start_process(struct router *router, struct error **err)
-{
-	if (frontend_probe(router->settings.frontend, err) < 0)
-		return -1;
-	cleanup_free char *program = NULL;
-	if (haproxy_program(router->program, &program, err) < 0)
-		return -1;
-	unsigned number = latest_start(router->dir) + 1;
-	free(router->attempt_dir);
-	router->attempt_dir = xasprintf("%s/starts/%06u", router->dir, number);
-	if (dir_make(router->attempt_dir, 0700, err) < 0)
-		return -1;
-	const char *argv[] = {program, "-W", "-C", router->dir, "-f", ROUTER_CONFIG_FILE, "-S", "unix@" ROUTER_MASTER_SOCKET ",mode,600", NULL};
-	const char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL};
-	struct attempt_command command = {.name = "haproxy", .argv = argv, .env = env, .sandbox = {.dir = router->dir}};
-	struct attempt_spec spec = {.dir = router->attempt_dir, .commands = &command, .n_commands = 1, .limits = {.open_files = 65536}};
-	if (attempt_start(&spec, err) < 0)
-		return -1;
-	watch_attempt(router);
-	forget_old_starts(router, number);
-	return 0;
-}
-
-static void on_reload_answer(void *arg, const char *answer, struct error *err)
-{
-	struct router *router = router_of(arg);
-	(void)answer; /* 2.6 answers nothing, 2.7 and newer tell success or the log: what it has loaded is asked below */
-	if (err) {
-		struct error *bad = NULL;
-		error_set(&bad, error_code_of(err), 0, "%s", error_message(err));
-		finish(router, bad);
-		return;
-	}
-	settle(router);
-}
-
-static void on_pid_answer(void *arg, const char *answer, struct error *err)
-{
-	struct router *router = router_of(arg);
-	struct router_state state = {0};
-	if (!err && router_state_parse(router->settings.target, answer, &state, NULL) == 0)
-		router->pid_before = state.pid;
-	router_state_done(&state);
-	runtime_send(router->master, "reload", on_reload_answer, router);
-}
-
-static void go_on(struct router *router)
-{
-	struct error *err = NULL;
-	if (router->job == JOB_RELOAD) {
-		runtime_send(router->runtime, ROUTER_STATE_COMMANDS, on_pid_answer, router);
-		return;
-	}
-	if (start_process(router, &err) < 0)
-		finish(router, err);
-	else
-		settle(router);
-}
-
-static void on_checked(void *arg, const struct child_result *result)
-{
-	struct check *check = arg;
-	struct router *router = check->router;
-	free(check);
-	if (!router)
-		return;
-	router->check = NULL;
-	struct error *err = NULL;
-	if (result->exit_code || result->signal || result->timed_out) {
-		char line[512];
-		haproxy_complaint_in(result->err_text, line, sizeof(line));
-		error_set(&err, ERROR_INVALID, 0, "HAProxy refuses the configuration %s/" ROUTER_CONFIG_FILE ": %s", router->dir, line);
-		finish(router, err);
-		return;
-	}
-	go_on(router);
-}
-
-/* `haproxy -c`: the configuration is ours, but what is installed may be older, newer or built without something. */
-static void check_first(void *arg)
-{
-	struct router *router = router_of(arg);
-	loop_timer_stop(router->settle_timer);
-	router->settle_timer = NULL;
-	cleanup_free char *program = NULL;
-	struct error *err = NULL;
-	if (haproxy_program(router->program, &program, &err) < 0) {
-		finish(router, err);
-		return;
-	}
-	const char *argv[] = {program, "-c", "-C", router->dir, "-f", ROUTER_CONFIG_FILE, NULL};
-	struct child_spec spec = {.argv = argv, .timeout_ms = 10000};
-	router->check = xcalloc(1, sizeof(*router->check));
-	router->check->router = router;
-	if (child_start(router->loop, &spec, on_checked, router->check, &router->check->child, &err) < 0) {
-		free(STEAL(router->check));
-		finish(router, err);
-	}
-}
-
-static void start_job(struct router *router, enum job_kind job, const char *mark, router_done_fn done, void *arg)
-{
-	begin(router, job, done, arg);
-	snprintf(router->mark, sizeof(router->mark), "%s", mark);
-	router->pid_before = 0;
-	router->settle_timer = loop_timer_start(router->loop, 0, 0, check_first, router);
-}
-
-void router_start(struct router *router, const char *mark, router_done_fn done, void *arg)
-{
-	start_job(router, JOB_START, mark, done, arg);
-}
-
-void router_reload(struct router *router, const char *mark, router_done_fn done, void *arg)
-{
-	start_job(router, JOB_RELOAD, mark, done, arg);
 }

@@ -32,6 +32,24 @@ unsigned router_state_ready(const struct router_state *state, int slot)
 	return n;
 }
 
+/* Columns: srv_op_state (2 running, 0 stopped), srv_admin_state (8: drain, by command), two weights, time since the last change,
+ * srv_check_status (15: an HTTP check passed, 8: no connection), srv_check_result (3 passed, 2 failed), srv_check_health (rise + fall - 1:
+ * in full), srv_check_state (6: configured, enabled). Backends and servers are found by their names. */
+void server_states_text(const char *target, const struct server_state *servers, size_t n, struct buf *out)
+{
+	buf_adds(out, "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change "
+		      "srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "
+		      "srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
+	for (size_t i = 0; i < n; i++) {
+		const struct server_state *server = &servers[i];
+		if (!server->id || server->slot == SLOT_NONE || server->admin == SERVER_MAINT || (server->up && !server->checked))
+			continue;
+		buf_addf(out, "1 %s-%c %zu i%u 127.0.0.1 %d %d 1 1 1 %d %d %d 6 0 0 0 - %u - 0 0 - - 0\n", target, slot_letter(server->slot), i + 1,
+			 server->id, server->up ? 2 : 0, server->admin == SERVER_DRAIN ? 8 : 0, server->up ? 15 : 8, server->up ? 3 : 2,
+			 server->up ? CHECK_RISE + CHECK_FALL - 1 : 0, server->port);
+	}
+}
+
 /* Cuts the next line off *rest and returns it, without its end; NULL at the end of the text. */
 static char *next_line(char **rest)
 {

@@ -36,6 +36,11 @@ const struct server_state *router_state_server(const struct router_state *state,
 /* Servers of a slot that take traffic: ready, up and seen so by a check. */
 unsigned router_state_ready(const struct router_state *state, int slot);
 
+/* HAProxy's server state file (doc/management.txt, "show servers state", version 1): what the next HAProxy shall think of its servers
+ * before its own first checks, so that copies that are up take requests at once and those that are down get none. Servers that no check
+ * has seen are left out; it ignores those that are not in its configuration. */
+void server_states_text(const char *target, const struct server_state *servers, size_t n, struct buf *out);
+
 /* The commands whose answers, in this order, router_state_parse() reads; one connection. */
 #define ROUTER_STATE_COMMANDS "show info;show map " ROUTER_MAP_FILE ";show servers state;show stat -1 4 -1"
 /* How many old workers there are, in the master socket's `show proc`. */
