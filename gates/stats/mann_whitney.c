@@ -127,8 +127,8 @@ bool mann_whitney(const double *x, size_t m, const double *y, size_t n, double c
 	sorted_copy(work + m, y, n);
 	struct samples samples = {.x = work, .y = work + m, .m = m, .n = n};
 	double low = work[0] - work[m + n - 1], high = work[m - 1] - work[m];
-	/* At the ends of the search sigma is 0 only if everything is tied there. */
-	if (isnan(low) || isnan(high) || isnan(w_of(&samples, low)) || isnan(w_of(&samples, high)))
+	/* An infinite point (NaN counts as one) leaves nothing to search; sigma is 0 only if all is tied. */
+	if (!isfinite(low) || !isfinite(high) || isnan(w_of(&samples, low)) || isnan(w_of(&samples, high)))
 		return false;
 	double z = normal_quantile(1 - (1 - confidence) / 2), w = w_of(&samples, 0);
 	double m_d = (double)m, n_d = (double)n;
