@@ -43,16 +43,26 @@ static double boundary(double n_a, double n_b, double alt_a, double alt_b, doubl
 		double curve = n_a * (va - (a - alt_a) * (1 - 2 * a)) / (va * va) +
 			       ratio * ratio * n_b * (vb - (b - alt_b) * (1 - 2 * b)) / (vb * vb);
 		double step = slope / curve;
-		if (fabs(step) < 1e-13 * a || high - low < 1e-15 * a)
+		if (fabs(step) < 1e-9 * a || high - low < 1e-12 * a)
 			break;
-		a -= step;
+		a -= step; /* quadratic from here: the point is exact to 1e-16 once a step is below 1e-9 */
 	}
 	return a;
 }
 
-static double log_ratio(double n, double y, double alt, double theta)
+/* An arm's part of the factor; the alternative's logarithms are the same for every node. */
+struct alternative {
+	double rate, log_rate, log_rest;
+};
+
+static struct alternative alternative_of(double rate)
 {
-	return (y > 0 ? y * log(alt / theta) : 0) + (n > y ? (n - y) * (log1p(-alt) - log1p(-theta)) : 0);
+	return (struct alternative){.rate = rate, .log_rate = log(rate), .log_rest = log1p(-rate)};
+}
+
+static double log_ratio(double n, double y, const struct alternative *alt, double theta)
+{
+	return (y > 0 ? y * (alt->log_rate - log(theta)) : 0) + (n > y ? (n - y) * (alt->log_rest - log1p(-theta)) : 0);
 }
 
 struct pooled {
@@ -239,17 +249,21 @@ void burst_guard_end_window(struct burst_guard *guard)
 
 static void bet(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
 {
-	double alt_a = stable_rate(guard), edge = alt_a + margin;
+	struct alternative a = alternative_of(stable_rate(guard));
+	double edge = a.rate + margin;
 	if (edge >= 1)
 		return; /* no rate lies beyond the margin */
 	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
-		double odds = alternative_odds[i] * edge / (1 - edge), alt_b = odds / (1 + odds);
+		double odds = alternative_odds[i] * edge / (1 - edge);
+		struct alternative b = alternative_of(odds / (1 + odds));
 		for (size_t j = 0; j < BURST_NODES; j++) {
-			if (guard->node_weight[j] < LEAST_WEIGHT || !(alt_b > node_ratios[j] * alt_a + margin))
+			if (guard->node_weight[j] < LEAST_WEIGHT || !(b.rate > node_ratios[j] * a.rate + margin))
 				continue;
-			double a = boundary(stable->n, candidate->n, alt_a, alt_b, node_ratios[j], margin), b = node_ratios[j] * a + margin;
-			if (a > 0 && a < 1 && b > 0 && b < 1)
-				guard->log_factor[i][j] += log_ratio(stable->n, stable->y, alt_a, a) + log_ratio(candidate->n, candidate->y, alt_b, b);
+			double theta_a = boundary(stable->n, candidate->n, a.rate, b.rate, node_ratios[j], margin);
+			double theta_b = node_ratios[j] * theta_a + margin;
+			if (theta_a > 0 && theta_a < 1 && theta_b > 0 && theta_b < 1)
+				guard->log_factor[i][j] += log_ratio(stable->n, stable->y, &a, theta_a) +
+							   log_ratio(candidate->n, candidate->y, &b, theta_b);
 		}
 	}
 }

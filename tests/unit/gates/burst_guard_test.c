@@ -7,7 +7,7 @@
 
 #define LN_20 2.995732273553991
 
-/* An hour of minutes of noise, each counted in six blocks; bursts begin `phase` blocks after the windows. */
+/* Forty minutes of noise, each counted in six blocks; bursts begin `phase` blocks after the windows. */
 struct hour {
 	size_t stable, candidate; /* instances */
 	double cv, base, extra, margin;
@@ -24,7 +24,7 @@ static double alarms(const struct hour *hour, uint64_t seed, int runs, double *r
 		struct noisy_arm a = {.n = hour->stable}, b = {.n = hour->candidate};
 		memset(&guard, 0, sizeof(guard));
 		rng_seed(&rng, seed + (uint64_t)run * 1000);
-		for (int block = 0; block < 360 && guard.log_max < LN_20; block++) {
+		for (int block = 0; block < 240 && guard.log_max < LN_20; block++) {
 			if (block == 0 || (block + hour->phase) % 6 == 0) {
 				noisy_redraw(&rng, &a, hour->cv);
 				noisy_redraw(&rng, &b, hour->cv);
@@ -46,7 +46,7 @@ static double alarms(const struct hour *hour, uint64_t seed, int runs, double *r
 static void one_instances_bad_minutes_alarm_no_more_than_alpha(void **state)
 {
 	(void)state;
-	/* Long runs and finer grids: tests/bench/validity.c. Here 60 runs each; more than 8 would come by chance in 0.3% at 5%. */
+	/* Long runs and finer grids: tests/bench/validity.c. Here 30 runs of 40 minutes each; more than 5 would come by chance in 0.3% at 5%. */
 	static const struct hour hours[] = {
 		{1, 1, 1, 0.01, 0, 0, 100, 100, 0},
 		{1, 1, 1, 0.05, 0, 0, 500, 50, 3},
@@ -55,7 +55,7 @@ static void one_instances_bad_minutes_alarm_no_more_than_alpha(void **state)
 		{2, 2, 1, 0.01, 0.01, 0.01, 300, 100, 2},
 	};
 	for (size_t i = 0; i < sizeof(hours) / sizeof(hours[0]); i++)
-		assert_true(alarms(&hours[i], 10 * i + 1, 60, NULL) <= 8.0 / 60);
+		assert_true(alarms(&hours[i], 10 * i + 1, 30, NULL) <= 5.0 / 30);
 }
 
 static void gross_harm_is_found_within_the_first_window(void **state)
@@ -84,9 +84,9 @@ static void moderate_harm_is_found_once_stable_has_shown_to_be_quiet(void **stat
 	(void)state;
 	static const struct hour quiet = {2, 1, 0, 0.01, 0.01, 0, 100, 100, 0}, noisy = {2, 1, 1, 0.01, 0.04, 0, 100, 100, 0};
 	double minutes;
-	assert_true(alarms(&quiet, 1, 20, &minutes) >= 0.95);
+	assert_true(alarms(&quiet, 1, 12, &minutes) >= 0.95);
 	assert_true(minutes / 6 < 25);
-	assert_true(alarms(&noisy, 2, 20, NULL) >= 0.9);
+	assert_true(alarms(&noisy, 2, 12, NULL) >= 0.9);
 }
 
 static void state_is_doubles_and_goes_on_bit_for_bit(void **state)
