@@ -69,20 +69,25 @@ static void ended(void *arg, const struct http_response *response, struct error 
 		tell(all);
 }
 
-struct fetches *fetches_start(struct loop *loop, const char *const *urls, size_t n, const char *const *headers, uint64_t timeout_ms, size_t max_bytes,
-			      fetches_done_fn done, void *arg)
+struct fetches *fetches_start(struct loop *loop, const struct fetches_spec *spec, fetches_done_fn done, void *arg)
 {
 	struct fetches *fetches = xcalloc(1, sizeof(*fetches));
 
 	fetches->client = http_client_new(loop);
-	fetches->items = xcalloc(n, sizeof(*fetches->items));
-	fetches->n = n;
+	fetches->items = xcalloc(spec->n, sizeof(*fetches->items));
+	fetches->n = spec->n;
 	fetches->done = done;
 	fetches->arg = arg;
-	for (size_t i = 0; i < n; i++) {
-		struct http_request request = {.url = urls[i], .headers = headers, .timeout_ms = timeout_ms, .max_response = max_bytes};
+	for (size_t i = 0; i < spec->n; i++) {
+		struct http_request request = {
+			.url = spec->urls[i], .headers = spec->headers, .timeout_ms = spec->timeout_ms, .max_response = spec->max_bytes};
+		if (spec->forms) {
+			request.method = "POST";
+			request.body = spec->forms[i];
+			request.body_len = strlen(spec->forms[i]);
+		}
 		fetches->items[i].all = fetches;
-		fetches->items[i].url = xstrdup(urls[i]);
+		fetches->items[i].url = xstrdup(spec->urls[i]);
 		http_client_send(fetches->client, &request, ended, &fetches->items[i]);
 	}
 	return fetches;

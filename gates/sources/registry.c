@@ -1,11 +1,14 @@
 #include "gates/sources/source.h"
 
+#include "gates/sources/command/command.h"
+#include "gates/sources/json/json.h"
 #include "gates/sources/openmetrics/openmetrics.h"
+#include "gates/sources/prometheus/prometheus.h"
 
 #include <string.h>
 
 /* One row a kind; the order is that of the manual. */
-static const struct source_ops *const rows[] = {&openmetrics_source, NULL};
+static const struct source_ops *const rows[] = {&openmetrics_source, &prometheus_source, &json_source, &command_source, NULL};
 
 const struct source_ops *const *source_registry(void)
 {

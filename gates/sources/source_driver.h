@@ -1,4 +1,4 @@
-/* For those who implement a kind of metric source: the part of a watch that is the same for all, and GETs that must all be answered.
+/* For those who implement a kind of metric source: the part of a watch that is the same for all, and requests that must all be answered.
  *
  *     struct my_watch { struct watch_core core; struct fetches *fetches; ... };
  *     watch_begin(&watch->core, span, done, arg);           // in ops->read
@@ -27,6 +27,7 @@ struct watch_core {
 	source_done_fn done;
 	void *arg;
 	struct error *failed;
+	bool not_due; /* nothing was asked: the reading says nothing_yet */
 	struct loop_timer *later;
 };
 void watch_init(struct watch_core *core, const struct source_ops *ops, struct loop *loop, const char *source, const struct analysis_metric *metric);
@@ -34,8 +35,13 @@ void watch_done(struct watch_core *core); /* frees what is in it, not itself */
 void watch_begin(struct watch_core *core, const struct source_span *span, source_done_fn done, void *arg);
 /* Takes the error over. Without one the reading is made of core->arms. Errors get "metric source "app": accuracy: " in front. */
 void watch_finish(struct watch_core *core, struct error *err);
+/* For sources whose texts use these template names (as bits): true if one of them stands for copies and an arm has none. The arm is told as
+ * missing, and the reading will say no_data. */
+bool watch_lacks_copies(struct watch_core *core, unsigned names, const struct source_arm arms[2]);
+/* A copy that outlives the call of ops->read, in the arena. */
+void source_arm_copy(const struct source_arm *arm, struct arena *arena, struct source_arm *ret);
 
-/* ---- GETs ---- */
+/* ---- requests ---- */
 struct fetched {
 	const char *url;
 	long status;
@@ -45,9 +51,16 @@ struct fetched {
 };
 struct fetches;
 typedef void (*fetches_done_fn)(void *arg, const struct fetched *results, size_t n);
-/* Sends n > 0 of them at once; `done` is called once, from the loop, when all have ended. */
-struct fetches *fetches_start(struct loop *loop, const char *const *urls, size_t n, const char *const *headers, uint64_t timeout_ms, size_t max_bytes,
-			      fetches_done_fn done, void *arg);
+struct fetches_spec {
+	const char *const *urls;
+	const char *const *forms; /* POST bodies, application/x-www-form-urlencoded, one for each url; NULL: GETs */
+	size_t n;                 /* more than 0 */
+	const char *const *headers; /* NULL-terminated */
+	uint64_t timeout_ms;
+	size_t max_bytes;
+};
+/* Sends all of them at once; `done` is called once, from the loop, when all have ended. */
+struct fetches *fetches_start(struct loop *loop, const struct fetches_spec *spec, fetches_done_fn done, void *arg);
 void fetches_drop(struct fetches *fetches); /* without calling back; NULL is fine */
 /* 0 if it is a 200; else the error, naming the address. */
 int fetched_expect_ok(const struct fetched *result, struct error **err) must_check;

@@ -166,6 +166,8 @@ int template_expand(const char *text, const struct source_arm *arm, const struct
 			return error_set(err, ERROR_UNAVAILABLE, 0, "%s has no ready copy to fill in for \"{{%s}}\"", arm->name, names[name]);
 		buf_reset(&value);
 		add_value(&value, name, arm, span);
+		if (escape == TEMPLATE_URL && (strcmp(value.data, ".") == 0 || strcmp(value.data, "..") == 0))
+			return error_set(err, ERROR_INVALID, 0, "\"%s\" for \"{{%s}}\" would lead to another address", value.data, names[name]);
 		out->failed = out->failed || value.failed;
 		add_escaped(out, value.data, value.len, escape);
 	}

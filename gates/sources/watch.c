@@ -1,6 +1,7 @@
 #include "gates/sources/source_driver.h"
 
 #include "base/alloc.h"
+#include "gates/sources/template.h"
 
 #include <assert.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void watch_begin(struct watch_core *core, const struct source_span *span, source
 	core->span = *span;
 	core->done = done;
 	core->arg = arg;
+	core->not_due = false;
 	core->arena = arena_new();
 	for (size_t arm = 0; arm < 2; arm++)
 		core->arms[arm] = (struct arm_samples){.arena = core->arena};
@@ -44,6 +46,10 @@ static int make_reading(struct watch_core *core, struct source_reading *ret, str
 {
 	if (core->failed)
 		return error_move(err, STEAL(core->failed));
+	if (core->not_due) {
+		*ret = (struct source_reading){.nothing_yet = true, .note = "no sample was due yet"};
+		return 0;
+	}
 	for (size_t arm = 0; arm < 2; arm++)
 		if (arm_samples_finish(&core->arms[arm], err) < 0)
 			return error_context(err, arm ? "candidate" : "stable");
@@ -70,6 +76,32 @@ void watch_finish(struct watch_core *core, struct error *err)
 	assert(core->done && !core->later);
 	core->failed = err;
 	core->later = loop_timer_start(core->loop, 0, 0, tell, core);
+}
+
+bool watch_lacks_copies(struct watch_core *core, unsigned names, const struct source_arm arms[2])
+{
+	bool lacks = false;
+
+	for (size_t arm = 0; arm < 2 && (names & TEMPLATE_OF_COPIES); arm++) {
+		if (arms[arm].n_instances)
+			continue;
+		snprintf(core->arms[arm].missing, sizeof(core->arms[arm].missing), "no copy is ready");
+		lacks = true;
+	}
+	return lacks;
+}
+
+void source_arm_copy(const struct source_arm *arm, struct arena *arena, struct source_arm *ret)
+{
+	const char **instances = arena_alloc(arena, (arm->n_instances + 1) * sizeof(*instances));
+
+	for (size_t i = 0; i < arm->n_instances; i++)
+		instances[i] = arena_strdup(arena, arm->instances[i]);
+	*ret = (struct source_arm){.name = arena_strdup(arena, arm->name),
+				   .version = arena_strdup(arena, arm->version),
+				   .image = arena_strdup(arena, arm->image),
+				   .instances = instances,
+				   .n_instances = arm->n_instances};
 }
 
 json_t *source_categories(const struct source_watch *watch)

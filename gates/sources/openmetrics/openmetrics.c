@@ -286,8 +286,12 @@ static int begin_scrape(struct page_watch *watch, const struct source_arm arms[2
 	size_t share = (size_t)ALL_PAGES_MAX_BYTES / urls.n, max_bytes = share < PAGE_MAX_BYTES ? share : PAGE_MAX_BYTES;
 	if ((watch->source->port && check_addresses(&urls, err) < 0) || source_headers(ACCEPT, NULL, &headers, err) < 0)
 		return -1;
-	watch->fetches = fetches_start(watch->core.loop, strlist_items(&urls), urls.n, strlist_items(&headers), watch->source->timeout_ms, max_bytes,
-				       scraped, watch);
+	const struct fetches_spec spec = {.urls = strlist_items(&urls),
+					  .n = urls.n,
+					  .headers = strlist_items(&headers),
+					  .timeout_ms = watch->source->timeout_ms,
+					  .max_bytes = max_bytes};
+	watch->fetches = fetches_start(watch->core.loop, &spec, scraped, watch);
 	return 0;
 }
 
@@ -295,16 +299,9 @@ static void read_metric(struct source_watch *base, const struct source_arm arms[
 {
 	struct page_watch *watch = (struct page_watch *)base;
 	struct error *err = NULL;
-	bool empty = false;
 
 	watch_begin(&watch->core, span, done, arg);
-	for (size_t arm = 0; arm < 2; arm++) {
-		if (arms[arm].n_instances)
-			continue;
-		snprintf(watch->core.arms[arm].missing, sizeof(watch->core.arms[arm].missing), "no copy is ready");
-		empty = true;
-	}
-	if (empty) {
+	if (watch_lacks_copies(&watch->core, TEMPLATE_BIT(INSTANCES), arms)) {
 		watch_finish(&watch->core, NULL);
 	} else if (begin_scrape(watch, arms, &err) < 0) {
 		end_scrape(watch);
