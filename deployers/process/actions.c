@@ -31,29 +31,18 @@ static void on_deleted(void *arg, const struct error *err)
 	pass_finished(process, copy_error(err));
 }
 
-/* The configuration on disk: the copies that were let in and run. `runs`: ids that do. */
-static int write_config(struct process *process, const struct plan_observed *observed, struct error **err)
+/* What the last HAProxy was seen with goes on; where nobody remembers, nobody gets traffic until the plan has seen who is up. */
+static int need_split_file(struct process *process, struct error **err)
 {
-	const char *paths[SLOTS] = {NULL, NULL};
-	struct router_server *servers = xcalloc(process->instances.n + 1, sizeof(*servers));
-	size_t n = 0;
-	for (size_t i = 0; i < process->instances.n; i++) {
-		const struct instance *in = process->instances.items[i];
-		paths[in->slot] = in->health_path;
-		if (in->admitted && observed->instances[i].run == RUN_RUNNING)
-			servers[n++] = (struct router_server){in->id, in->slot, in->port};
-	}
-	int status = router_write_config(process->router, paths, servers, n, err);
-	free(servers);
-	return status;
+	static const struct split nothing = {.candidate = SLOT_NONE, .preview = SLOT_NONE};
+	if (router_has_split_file(process->router))
+		return 0;
+	return router_write_split(process->router, process->seen_has_split ? &process->seen_split : &nothing, err);
 }
 
 static int start_router(struct process *process, const struct plan_observed *observed, struct error **err)
 {
-	static const struct split nothing = {.candidate = SLOT_NONE, .preview = SLOT_NONE};
-	if (write_config(process, observed, err) < 0)
-		return -1;
-	if (!router_has_split_file(process->router) && router_write_split(process->router, &nothing, err) < 0)
+	if (disk_write_config(process, observed, err) < 0 || need_split_file(process, err) < 0)
 		return -1;
 	router_start(process->router, observed->mark, on_router_done, process);
 	return 0;
@@ -61,7 +50,7 @@ static int start_router(struct process *process, const struct plan_observed *obs
 
 static int reload_router(struct process *process, const struct plan_observed *observed, struct error **err)
 {
-	if (write_config(process, observed, err) < 0)
+	if (disk_write_config(process, observed, err) < 0 || need_split_file(process, err) < 0)
 		return -1;
 	router_reload(process->router, observed->mark, on_router_done, process);
 	return 0;
@@ -84,7 +73,7 @@ static int set_admitted(struct process *process, const struct plan_observed *obs
 	if (!in)
 		return 0; /* a stranger's server was never in it */
 	in->admitted = admitted;
-	return instance_save(in, err) < 0 ? -1 : write_config(process, observed, err);
+	return instance_save(in, err) < 0 ? -1 : disk_write_config(process, observed, err);
 }
 
 static int set_split(struct process *process, const struct plan_observed *observed, struct error **err)
@@ -109,6 +98,28 @@ static int stop_instance(struct process *process, struct error **err)
 	if (instance_save(in, err) < 0)
 		return -1;
 	log_write(LOG_INFO, process->subject, "copy i%u on port %u is stopped", in->id, in->port);
+	return attempt_cancel(attempt_dir, err);
+}
+
+static int write_disk(struct process *process, const struct plan_observed *observed, struct error **err)
+{
+	if (disk_write_config(process, observed, err) < 0)
+		return -1;
+	return observed->router.has_split ? router_write_split(process->router, &observed->router.split, err) : 0;
+}
+
+/* Written first: the end that comes then is one that we asked for. */
+static int restart_instance(struct process *process, struct error **err)
+{
+	struct instance *in = instances_find(&process->instances, process->action.id);
+	cleanup_free char *attempt_dir = in ? instance_attempt_dir(in) : NULL;
+	if (!attempt_dir)
+		return 0;
+	in->restarting = true;
+	if (instance_save(in, err) < 0)
+		return -1;
+	log_write(LOG_WARNING, process->subject, "copy i%u on port %u runs but has not answered its health check (GET %s) for %g s: it is restarted",
+		  in->id, in->port, in->health_path, (double)in->restart_after_ms / 1000);
 	return attempt_cancel(attempt_dir, err);
 }
 
@@ -185,6 +196,13 @@ static int act(struct process *process, const struct plan_observed *observed, st
 	case PLAN_DELETE_SERVER:
 		command(process, "del server %s-%c/%s", name, slot, action->server);
 		return 1;
+	case PLAN_WRITE_DISK:
+		return write_disk(process, observed, err);
+	case PLAN_ADOPT_PATH:
+		health_path_adopt(process, observed);
+		return 1;
+	case PLAN_RESTART:
+		return restart_instance(process, err);
 	case PLAN_STOP:
 		return stop_instance(process, err);
 	case PLAN_REMOVE:

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static size_t read_tail(const char *path, char *bytes, size_t size)
 {
@@ -60,7 +61,9 @@ static void forget_oldest(const char *dir)
 	size_t n = 0;
 	for (struct dirent *entry; entries && (entry = readdir(entries));) {
 		unsigned id = (unsigned)strtoul(entry->d_name, NULL, 10);
-		if (!id)
+		struct stat st;
+		/* A link is the log of a copy that is still there. */
+		if (!id || fstatat(dirfd(entries), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 			continue;
 		n++;
 		if (!oldest || id < oldest)
@@ -81,7 +84,16 @@ void instance_log_keep(const char *state_dir, const struct instance *instance)
 		return;
 	cleanup_free char *from = path_join(attempt_dir, "log");
 	cleanup_free char *to = xasprintf("%s/%06u.log", logs, instance->id);
-	if (rename(from, to) < 0 && errno != ENOENT)
+	if (rename(from, to) < 0 && !(errno == ENOENT && (unlink(to) == 0 || errno == ENOENT)))
 		log_write(LOG_WARNING, "process", "cannot keep the log of copy i%u: %s", instance->id, strerror(errno));
 	forget_oldest(logs);
+}
+
+void instance_log_show(const char *state_dir, const struct instance *instance)
+{
+	cleanup_free char *logs = path_join(state_dir, "logs");
+	cleanup_free char *link = xasprintf("%s/%06u.log", logs, instance->id);
+	cleanup_free char *target = xasprintf("../instances/%06u/starts/%06u/log", instance->id, instance->starts);
+	if (dir_make(logs, 0700, NULL) < 0 || (unlink(link) < 0 && errno != ENOENT) || symlink(target, link) < 0)
+		log_write(LOG_WARNING, "process", "cannot make %s: %s", link, strerror(errno));
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "deployers/haproxy/frontend.h"
+#include "deployers/process/instance_log.h"
 #include "deployers/process/process_priv.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@ static const char *health_path_for(const struct process *process, const char *im
 	for (size_t i = 0; i < process->instances.n; i++)
 		if (strcmp(process->instances.items[i]->image, image) == 0)
 			return process->instances.items[i]->health_path;
-	return process->desired.health_path;
+	return desired_settings(process, image)->health_path;
 }
 
 int instance_create(struct process *process, const struct plan_action *action, struct error **err)
@@ -46,13 +47,17 @@ int instance_create(struct process *process, const struct plan_action *action, s
 	if (!port)
 		return error_set(err, ERROR_UNAVAILABLE, 0, "no free port in %u-%u: widen the target's `ports`, or stop what uses them",
 				 process->settings.port_first, process->settings.port_last);
+	const struct kept_settings *settings = desired_settings(process, action->image);
+	if (!settings)
+		return error_set(err, ERROR_INTERNAL, 0, "image %.19s is not desired", action->image);
 	struct instance *in = xcalloc(1, sizeof(*in));
 	in->id = process->last_instance + 1;
 	in->replica = action->replica;
 	in->slot = action->slot;
 	in->port = port;
 	in->created_ms = in->wait_from_ms = clock_wall_ms();
-	in->health_within_ms = process->desired.health_within_ms;
+	in->health_within_ms = settings->health_within_ms;
+	in->restart_after_ms = settings->restart_after_ms;
 	in->health_path = xstrdup(health_path_for(process, action->image));
 	in->host_base = config.host_base;
 	in->dir = xstrdup(config.dir);
@@ -185,7 +190,7 @@ static int start_attempt(const struct process *process, const struct instance *i
 				    .commands = &command,
 				    .n_commands = 1,
 				    .grace_ms = process->settings.grace_ms,
-				    .limits = {.memory_bytes = process->settings.memory_bytes, .log_max_bytes = 16u << 20}};
+				    .limits = {.memory_bytes = in->memory_bytes, .cpu = in->cpu, .log_max_bytes = 16u << 20}};
 	int status = attempt_start(&spec, err);
 	bind_list_done(&binds);
 	return status;
@@ -199,6 +204,22 @@ static void forget_old_starts(const struct instance *in)
 	cleanup_error struct error *err = NULL;
 	if (tree_remove(dir, &err) < 0)
 		log_write(LOG_WARNING, "process", "%s", error_message(err));
+}
+
+/* What is wanted now; a copy that has crashed with other limits has not crashed with these. */
+static void take_limits(const struct process *process, struct instance *in)
+{
+	const struct kept_settings *settings = desired_settings(process, in->image);
+	if (!settings)
+		return;
+	uint64_t memory_bytes = desired_memory(process, settings);
+	if (in->limits_known && (in->memory_bytes != memory_bytes || in->cpu != settings->cpu)) {
+		instance_forget_crashes(in);
+		in->wait_from_ms = clock_wall_ms();
+	}
+	in->memory_bytes = memory_bytes;
+	in->cpu = settings->cpu;
+	in->limits_known = true;
 }
 
 int instance_start(struct process *process, struct instance *in, struct error **err)
@@ -216,14 +237,16 @@ int instance_start(struct process *process, struct instance *in, struct error **
 		return -1;
 	if (state != ATTEMPT_NEW)
 		in->starts++;
+	take_limits(process, in);
 	in->started_ms = clock_wall_ms();
 	if (in->starts == 1)
 		in->wait_from_ms = in->started_ms; /* unpacking the image is not the copy's fault */
 	cleanup_free char *attempt_dir = instance_attempt_dir(in);
 	if (instance_save(in, err) < 0 || dir_make(attempt_dir, 0700, err) < 0 || start_attempt(process, in, attempt_dir, err) < 0)
 		return -1;
-	log_write(LOG_INFO, process->subject, "copy i%u of %s started on port %u (slot %c)", in->id, in->version[0] ? in->version : in->image,
-		  in->port, slot_letter(in->slot));
+	log_write(LOG_INFO, process->subject, "copy i%u of %s started on port %u (slot %c), its log: %s/log", in->id,
+		  in->version[0] ? in->version : in->image, in->port, slot_letter(in->slot), attempt_dir);
+	instance_log_show(process->state_dir, in);
 	forget_old_starts(in);
 	return 0;
 }

@@ -68,14 +68,20 @@ static void list_from_json(const json_t *array, struct strlist *list)
 int instance_save(const struct instance *in, struct error **err)
 {
 	char slot[2] = {slot_letter(in->slot), '\0'};
+	cleanup_json json_t *crashes = json_array();
+	for (size_t i = 0; i < CRASHES_KEPT && in->crashes_ms[i]; i++)
+		json_array_append_new(crashes, json_integer(in->crashes_ms[i]));
 	cleanup_json json_t *json =
-		json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s*, s:b, s:s}",
+		json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s*, s:b, s:s,"
+			  " s:b, s:I, s:I, s:i, s:i, s:O}",
 			  "id", (int)in->id, "replica", (int)in->replica, "starts", (int)in->starts, "quick_exits", (int)in->quick_exits,
 			  "ended_starts", (int)in->ended_starts, "image", in->image, "slot", slot, "port", (int)in->port, "admitted", in->admitted,
 			  "stopping", in->stopping, "retired", in->retired, "created_ms", (json_int_t)in->created_ms, "started_ms",
 			  (json_int_t)in->started_ms, "next_start_ms", (json_int_t)in->next_start_ms, "wait_from_ms", (json_int_t)in->wait_from_ms,
 			  "health_within_ms", (json_int_t)in->health_within_ms, "health_path", in->health_path, "version", in->version, "argv",
-			  list_to_json(&in->argv), "env", list_to_json(&in->env), "dir", in->dir, "host_base", in->host_base, "message", in->message);
+			  list_to_json(&in->argv), "env", list_to_json(&in->env), "dir", in->dir, "host_base", in->host_base, "message", in->message,
+			  "restarting", in->restarting, "restart_after_ms", (json_int_t)in->restart_after_ms, "memory_bytes",
+			  (json_int_t)in->memory_bytes, "cpu", (int)in->cpu, "up_start", (int)in->up_start, "crashes_ms", crashes);
 	if (!json)
 		return error_set(err, ERROR_INTERNAL, 0, "instance i%u: its record cannot be written as JSON", in->id);
 	cleanup_free char *text = json_text_pretty(json);
@@ -87,6 +93,13 @@ static unsigned unsigned_of(const json_t *json, const char *key)
 {
 	int64_t value = json_int_or(json, key, 0);
 	return value < 0 || value > 1000000000 ? 0 : (unsigned)value;
+}
+
+static void read_crashes(const json_t *array, struct instance *in)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(array, i, item) if (i < CRASHES_KEPT && json_is_integer(item)) in->crashes_ms[i] = json_integer_value(item);
 }
 
 static int read_record(const char *folder, struct instance **ret, struct error **err)
@@ -116,6 +129,13 @@ static int read_record(const char *folder, struct instance **ret, struct error *
 	in->version = xstrdup(json_string_or(json, "version", ""));
 	in->dir = xstrdup(json_string_or(json, "dir", NULL));
 	in->host_base = json_bool_or(json, "host_base", false);
+	in->restarting = json_bool_or(json, "restarting", false);
+	in->restart_after_ms = (uint64_t)json_int_or(json, "restart_after_ms", 0);
+	in->memory_bytes = (uint64_t)json_int_or(json, "memory_bytes", 0);
+	in->cpu = unsigned_of(json, "cpu");
+	in->limits_known = json_object_get(json, "cpu") != NULL;
+	in->up_start = unsigned_of(json, "up_start");
+	read_crashes(json_object_get(json, "crashes_ms"), in);
 	list_from_json(json_object_get(json, "argv"), &in->argv);
 	list_from_json(json_object_get(json, "env"), &in->env);
 	snprintf(in->image, sizeof(in->image), "%s", image);
@@ -205,114 +225,5 @@ uint16_t instances_free_port(const struct instances *instances, uint16_t first, 
 		if (!taken && loopback_port_is_free((uint16_t)port))
 			return (uint16_t)port;
 	}
-	return 0;
-}
-
-/* ---- looking ---- */
-
-uint64_t instance_backoff_ms(unsigned quick_exits)
-{
-	uint64_t pause = BACKOFF_FIRST_MS;
-	if (!quick_exits)
-		return 0;
-	for (unsigned i = 1; i < quick_exits && pause < BACKOFF_MAX_MS; i++)
-		pause *= 2;
-	return pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS;
-}
-
-/* Cut to size between characters: it goes into JSON. */
-static void describe(char *ret, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void describe(char *ret, size_t size, const char *fmt, ...)
-{
-	va_list args;
-	va_start(args, fmt);
-	cleanup_free char *text = xvasprintf(fmt, args);
-	va_end(args);
-	size_t n = strlen(text);
-	if (n >= size)
-		for (n = size - 1; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
-			n--;
-	memcpy(ret, text, n);
-	ret[n] = '\0';
-}
-
-static void note_end(struct instance *in, const char *attempt_dir, enum attempt_state state, int64_t now_ms)
-{
-	struct exit_record record = {.ended_ms = now_ms};
-	cleanup_error struct error *unreadable = NULL;
-	char last[100];
-	instance_log_last(attempt_dir, last, sizeof(last));
-	if (state == ATTEMPT_FINISHED && attempt_exit_record(attempt_dir, &record, &unreadable) == 0)
-		describe(in->message, sizeof(in->message), "%s%s%s", record.message[0] ? record.message : "ended", last[0] ? "; last line: " : "",
-			 last);
-	else
-		describe(in->message, sizeof(in->message), "was lost (killed with its leader, or the machine went down)");
-	int64_t lived = record.ended_ms - in->started_ms;
-	in->quick_exits = lived < QUICK_EXIT_MS ? in->quick_exits + 1 : 1;
-	in->next_start_ms = now_ms + (int64_t)instance_backoff_ms(in->quick_exits);
-	in->ended_starts = in->starts;
-}
-
-static enum run_state run_state_of(const struct instance *in, enum attempt_state state)
-{
-	switch (state) {
-	case ATTEMPT_NEW:
-		return in->stopping ? RUN_STOPPED : RUN_NEW;
-	case ATTEMPT_RUNNING:
-		return in->stopping ? RUN_STOPPING : RUN_RUNNING;
-	case ATTEMPT_FINISHED:
-	case ATTEMPT_LOST:
-		break;
-	}
-	return in->stopping ? RUN_STOPPED : RUN_DEAD;
-}
-
-/* A copy that has been up for a while has earned a clean slate. */
-static bool note_up(struct instance *in, int64_t now_ms)
-{
-	in->wait_from_ms = now_ms;
-	if (!in->quick_exits || now_ms - in->started_ms < QUICK_EXIT_MS)
-		return false;
-	in->quick_exits = 0;
-	return true;
-}
-
-int instance_look(struct instance *in, bool up, int64_t now_ms, uint64_t drain_ms, struct instance_view *ret, struct error **err)
-{
-	enum attempt_state state = ATTEMPT_NEW;
-	cleanup_free char *attempt_dir = instance_attempt_dir(in);
-	if (attempt_dir && attempt_state(attempt_dir, &state, err) < 0)
-		return -1;
-	bool changed = false;
-	if ((state == ATTEMPT_FINISHED || state == ATTEMPT_LOST) && in->ended_starts != in->starts) {
-		note_end(in, attempt_dir, state, now_ms);
-		changed = true;
-	}
-	up = up && state == ATTEMPT_RUNNING;
-	if (up)
-		changed = note_up(in, now_ms) || changed;
-	if (changed && instance_save(in, err) < 0)
-		return -1;
-	*ret = (struct instance_view){.id = in->id,
-				      .slot = in->slot,
-				      .replica = in->replica,
-				      .port = in->port,
-				      .retired = in->retired,
-				      .admitted = in->admitted,
-				      .run = run_state_of(in, state)};
-	bool overdue = !up && now_ms >= in->wait_from_ms + (int64_t)in->health_within_ms;
-	bool looping = !up && in->quick_exits >= QUICK_EXITS_MAX;
-	ret->failed = overdue || looping;
-	ret->waiting = !up && !ret->failed;
-	ret->start_due = now_ms >= in->next_start_ms;
-	ret->drain_overdue = in->drain_since_ms && now_ms >= in->drain_since_ms + (int64_t)drain_ms;
-	snprintf(ret->image, sizeof(ret->image), "%s", in->image);
-	if (looping)
-		describe(ret->message, sizeof(ret->message), "ended %u times right after its start: %s", in->quick_exits, in->message);
-	else if (overdue)
-		describe(ret->message, sizeof(ret->message), "not healthy (GET %s) within %llu s%s%s", in->health_path,
-			 (unsigned long long)in->health_within_ms / 1000, in->message[0] ? "; " : "", in->message);
-	else
-		describe(ret->message, sizeof(ret->message), "%s", in->message);
 	return 0;
 }

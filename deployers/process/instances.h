@@ -9,11 +9,15 @@
 #define DEPLOYERS_PROCESS_INSTANCES_H
 
 #include "base/alloc.h"
+#include "base/attempt/attempt.h"
 #include "deployers/process/plan.h"
 
 #define MAX_INSTANCES 512
 #define QUICK_EXIT_MS 10000 /* a copy that ends sooner has crashed at its start */
 #define QUICK_EXITS_MAX 3   /* in a row: a crash loop */
+#define CRASH_WINDOW_MS 600000
+#define CRASHES_MAX 5 /* in the window, quick or not: a crash loop too */
+#define CRASHES_KEPT 8
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 30000
 
@@ -23,10 +27,17 @@ struct instance {
 	int slot;
 	uint16_t port;
 	bool admitted, stopping, retired;
+	bool limits_known; /* memory_bytes and cpu below; records of older releases do not have them */
+	bool restarting; /* we have ended its latest start, since it hung */
 	int64_t created_ms, started_ms, next_start_ms;
 	int64_t wait_from_ms; /* when it was up last, or made: it may take `health_within_ms` from then */
 	uint64_t health_within_ms;
+	uint64_t restart_after_ms;
+	uint64_t memory_bytes; /* that its latest start was given; 0: no limit */
+	unsigned cpu;
 	unsigned ended_starts; /* starts whose end has been noted */
+	unsigned up_start;     /* the latest start that was seen up */
+	int64_t crashes_ms[CRASHES_KEPT]; /* when it ended without being asked to, or hung: the newest first */
 	char *health_path, *version;
 	struct strlist argv, env; /* from the image, at its making: the image may be collected from the store later */
 	char *dir;                /* working directory or NULL */
@@ -35,6 +46,17 @@ struct instance {
 	char message[160]; /* how it last ended */
 	/* Not on disk. */
 	int64_t drain_since_ms; /* 0: not seen draining */
+	int64_t deaf_since_ms;  /* since when the router's checks of it fail; 0: they do not, or nobody can tell */
+	bool other_path;        /* desired asks for another health path than its slot's checks do */
+	bool outdated;          /* its latest start was given other limits than are wanted now */
+};
+
+/* What the router says of a copy. */
+enum instance_health {
+	HEALTH_UNKNOWN, /* no router, or it does not check the copy now */
+	HEALTH_DEAF,    /* its checks fail */
+	HEALTH_ANSWERS, /* they succeed, but it gets no requests (yet) */
+	HEALTH_UP,      /* it takes traffic */
 };
 
 struct instances {
@@ -58,9 +80,20 @@ uint16_t instances_free_port(const struct instances *instances, uint16_t first, 
 /* The attempt's folder of the latest start; allocated, NULL before the first. */
 char *instance_attempt_dir(const struct instance *instance);
 
-/* Notes an end that was not noted yet (counts quick exits, sets the pause before the next start) and fills in the plan's view. `now_ms`:
- * wall clock. `up`: it takes traffic. */
-int instance_look(struct instance *instance, bool up, int64_t now_ms, uint64_t drain_ms, struct instance_view *ret, struct error **err) must_check;
-/* 0 ms, then 250 ms doubling up to 30 s. */
-uint64_t instance_backoff_ms(unsigned quick_exits);
+/* Notes an end that was not noted yet (counts crashes, sets the pause before the next start) and fills in the plan's view. `now_ms`:
+ * wall clock. */
+int instance_look(struct instance *instance, enum instance_health health, int64_t now_ms, uint64_t drain_ms, struct instance_view *ret,
+		  struct error **err) must_check;
+/* What only time and the record say; pure. `state`: of its latest start. */
+void instance_view_of(const struct instance *instance, enum attempt_state state, enum instance_health health, int64_t now_ms, uint64_t drain_ms,
+		      struct instance_view *ret);
+/* It has ended, or hangs. lived_ms: since its start. */
+void instance_crashed(struct instance *instance, int64_t lived_ms, int64_t now_ms);
+unsigned instance_recent_crashes(const struct instance *instance, int64_t now_ms);
+/* A clean slate: what it is started with next has not crashed yet. */
+void instance_forget_crashes(struct instance *instance);
+/* How often it was started again. */
+unsigned instance_restarts(const struct instance *instance);
+/* Pause before the next start after so many recent crashes: 0 ms, then 250 ms doubling up to 30 s. */
+uint64_t instance_backoff_ms(unsigned crashes);
 #endif

@@ -25,23 +25,49 @@ static struct arm_status *arm_for(struct actual *actual, const char *image)
 	return arm;
 }
 
-static void add_instance(struct actual *actual, const struct plan_observed *observed, const struct plan_desired *desired,
-			 const struct instance_view *view)
+static void add_address(struct arm_status *arm, const struct plan_observed *observed, const struct instance_view *view, const struct instance *in)
 {
+	if (view->run != RUN_RUNNING || arm->n_instances == MAX_SEEN_INSTANCES)
+		return;
+	struct instance_status *status = &arm->instances[arm->n_instances++];
+	status->id = view->id;
+	status->ready = plan_takes_traffic(observed, view);
+	status->restarts = in ? instance_restarts(in) : 0;
+	snprintf(status->address, sizeof(status->address), "127.0.0.1:%u", view->port);
+}
+
+static void add_instance(struct actual *actual, const struct process *process, const struct plan_observed *observed, const struct instance_view *view)
+{
+	const struct plan_desired *desired = &process->desired.plan;
 	struct arm_status *arm = arm_for(actual, view->image);
 	if (!arm)
 		return;
 	arm->replicas += view->run == RUN_RUNNING;
+	arm->outdated += view->run == RUN_RUNNING && view->outdated;
 	arm->ready = plan_ready(observed, view->image);
 	arm->weight_ppm = plan_weight(observed, view->image);
-	bool wanted = false;
-	for (unsigned i = 0; i < desired->n_arms; i++)
-		wanted = wanted || (strcmp(desired->arms[i].image, view->image) == 0 && view->replica < desired->arms[i].replicas);
-	if (!wanted || view->retired)
+	add_address(arm, observed, view, instances_find(&process->instances, view->id));
+	if (!plan_wants(observed, desired, view))
 		return;
 	arm->failed = arm->failed || view->failed;
 	if (view->message[0])
 		snprintf(arm->message, sizeof(arm->message), "%.*s", (int)sizeof(arm->message) - 1, view->message);
+}
+
+/* What people see there: nothing while none of its copies is up. */
+static void add_preview(struct actual *actual, const struct process *process, const struct plan_observed *observed)
+{
+	const char *address = process->settings.preview;
+	if (!address)
+		return;
+	const char *colon = strrchr(address, ':');
+	bool anywhere = address[0] == ':' || address[0] == '*';
+	snprintf(actual->preview_url, sizeof(actual->preview_url), "http://%s%s", anywhere ? "127.0.0.1" : "", anywhere ? colon : address);
+	const struct router_state *router = &observed->router;
+	int slot = router->answers && router->has_split ? router->split.preview : SLOT_NONE;
+	for (size_t i = 0; slot != SLOT_NONE && i < observed->n_instances; i++)
+		if (observed->instances[i].slot == slot && plan_takes_traffic(observed, &observed->instances[i]))
+			snprintf(actual->preview_image, sizeof(actual->preview_image), "%s", observed->instances[i].image);
 }
 
 /* An arm that is wanted but has no copies: on its way, or impossible. */
@@ -113,9 +139,10 @@ static void on_observed(void *arg, bool runs, const struct router_state *state, 
 	for (unsigned i = 0; i < process->desired.plan.n_arms; i++)
 		arm_for(&actual, process->desired.plan.arms[i].image);
 	for (size_t i = 0; i < observed.n_instances; i++)
-		add_instance(&actual, &observed, &process->desired.plan, &views[i]);
+		add_instance(&actual, process, &observed, &views[i]);
 	add_missing(&actual, process);
 	add_fallbacks(&actual, process);
+	add_preview(&actual, process, &observed);
 	router_message(process, &observed, router_err, &actual);
 	free(views);
 	done(done_arg, &actual, NULL);

@@ -22,10 +22,14 @@ static bool split_settled(struct process *process, const struct router_state *st
 	return clock_mono_ms() - process->split_changed_ms >= SETTLED_AFTER_MS;
 }
 
-static bool takes_traffic(const struct router_state *state, const struct instance *in)
+static enum instance_health health_of(const struct router_state *state, const struct instance *in)
 {
 	const struct server_state *server = router_state_server(state, in->id);
-	return server && server->slot == in->slot && server->port == in->port && server->admin == SERVER_READY && server->up && server->checked;
+	if (!server || server->slot != in->slot || server->port != in->port || server->admin == SERVER_MAINT)
+		return HEALTH_UNKNOWN;
+	if (!server->up)
+		return HEALTH_DEAF;
+	return !server->checked ? HEALTH_UNKNOWN : server->admin == SERVER_READY ? HEALTH_UP : HEALTH_ANSWERS;
 }
 
 static void note_draining(const struct router_state *state, struct instance *in, int64_t now_ms)
@@ -35,6 +39,22 @@ static void note_draining(const struct router_state *state, struct instance *in,
 		in->drain_since_ms = 0;
 	else if (!in->drain_since_ms)
 		in->drain_since_ms = now_ms;
+}
+
+/* How it is watched changes at once, how it is run with its next start. */
+static int compare_settings(const struct process *process, struct instance *in, struct error **err)
+{
+	const struct kept_settings *settings = desired_settings(process, in->image);
+	in->outdated = in->other_path = false;
+	if (!settings)
+		return 0;
+	in->outdated = in->limits_known && (in->memory_bytes != desired_memory(process, settings) || in->cpu != settings->cpu);
+	in->other_path = strcmp(in->health_path, settings->health_path) != 0;
+	if (in->health_within_ms == settings->health_within_ms && in->restart_after_ms == settings->restart_after_ms)
+		return 0;
+	in->health_within_ms = settings->health_within_ms;
+	in->restart_after_ms = settings->restart_after_ms;
+	return instance_save(in, err);
 }
 
 int pass_look(struct process *process, bool runs, const struct router_state *state, struct plan_observed *ret, struct instance_view **ret_views,
@@ -47,7 +67,7 @@ int pass_look(struct process *process, bool runs, const struct router_state *sta
 		struct instance *in = process->instances.items[i];
 		paths[in->slot] = in->health_path;
 		note_draining(state, in, now_ms);
-		if (instance_look(in, takes_traffic(state, in), now_ms, process->settings.drain_ms, &views[i], err) < 0) {
+		if (compare_settings(process, in, err) < 0 || instance_look(in, health_of(state, in), now_ms, process->settings.drain_ms, &views[i], err) < 0) {
 			free(views);
 			return error_context(err, "copy i%u", in->id);
 		}
@@ -55,6 +75,7 @@ int pass_look(struct process *process, bool runs, const struct router_state *sta
 	*ret = (struct plan_observed){
 		.router_runs = runs || state->answers, .router = *state, .instances = views, .n_instances = process->instances.n};
 	router_config_mark(router_settings_of(process->router), paths, ret->mark);
+	ret->disk_is_wrong = disk_is_wrong(process, ret);
 	*ret_views = views;
 	return 0;
 }
@@ -139,6 +160,9 @@ static uint64_t rest(struct process *process)
 	case PLAN_DRAIN:
 	case PLAN_CUT:
 	case PLAN_DISABLE:
+	case PLAN_WRITE_DISK:
+	case PLAN_ADOPT_PATH:
+	case PLAN_RESTART:
 	case PLAN_STOP:
 	case PLAN_REMOVE:
 		break;

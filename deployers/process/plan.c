@@ -75,26 +75,48 @@ static const struct instance_view *instance_of(const struct plan_observed *o, un
 	return NULL;
 }
 
-/* Of several copies with one number (there should be none) the oldest counts. */
-static bool is_wanted(const struct plan_observed *o, const struct plan_desired *desired, const struct instance_view *instance)
-{
-	const struct plan_arm *arm = arm_of(desired, instance->image);
-	if (!arm || instance->replica >= arm->replicas || instance->retired || instance->run == RUN_STOPPING || instance->run == RUN_STOPPED)
-		return false;
-	for (size_t i = 0; i < o->n_instances; i++) {
-		const struct instance_view *other = &o->instances[i];
-		if (other->id < instance->id && other->replica == instance->replica && same(other->image, instance->image) && !other->retired &&
-		    other->run != RUN_STOPPING && other->run != RUN_STOPPED)
-			return false;
-	}
-	return true;
-}
-
 static bool takes_traffic(const struct plan_observed *o, const struct instance_view *instance)
 {
 	const struct server_state *server = router_state_server(&o->router, instance->id);
 	return instance->run == RUN_RUNNING && server && server->slot == instance->slot && server->port == instance->port &&
 	       server->admin == SERVER_READY && server->up && server->checked;
+}
+
+static bool is_leaving(const struct instance_view *instance)
+{
+	return instance->retired || instance->run == RUN_STOPPING || instance->run == RUN_STOPPED;
+}
+
+static bool has_old_limits(const struct instance_view *instance)
+{
+	return instance->outdated && (instance->run == RUN_RUNNING || instance->run == RUN_RESTARTING);
+}
+
+/* Of several copies with one number that are alike the oldest counts; one with old limits stays until one with the new takes traffic. */
+static bool is_wanted(const struct plan_observed *o, const struct plan_desired *desired, const struct instance_view *instance)
+{
+	const struct plan_arm *arm = arm_of(desired, instance->image);
+	if (!arm || instance->replica >= arm->replicas || is_leaving(instance))
+		return false;
+	bool old = has_old_limits(instance);
+	for (size_t i = 0; i < o->n_instances; i++) {
+		const struct instance_view *other = &o->instances[i];
+		if (other->id == instance->id || other->replica != instance->replica || !same(other->image, instance->image) || is_leaving(other))
+			continue;
+		if (has_old_limits(other) == old ? other->id < instance->id : old && takes_traffic(o, other))
+			return false;
+	}
+	return true;
+}
+
+bool plan_takes_traffic(const struct plan_observed *observed, const struct instance_view *instance)
+{
+	return takes_traffic(observed, instance);
+}
+
+bool plan_wants(const struct plan_observed *observed, const struct plan_desired *desired, const struct instance_view *instance)
+{
+	return is_wanted(observed, desired, instance);
 }
 
 int plan_slot_of(const struct plan_observed *observed, const char *image)
@@ -142,6 +164,20 @@ static int free_slot(const struct plan_observed *o)
 	return slot_is_free(o, SLOT_A) && slot_is_free(o, SLOT_B) ? SLOT_A : SLOT_NONE;
 }
 
+static bool create(const struct plan_observed *o, const struct plan_arm *arm, unsigned replica, struct plan_action *ret)
+{
+	int slot = plan_slot_of(o, arm->image);
+	if (slot == SLOT_NONE)
+		slot = free_slot(o);
+	if (slot == SLOT_NONE)
+		return false; /* an older arm is still being drained */
+	act(ret, PLAN_CREATE);
+	ret->slot = slot;
+	ret->replica = replica;
+	snprintf(ret->image, sizeof(ret->image), "%s", arm->image);
+	return true;
+}
+
 static bool create_missing(const struct plan_observed *o, const struct plan_arm *arm, const struct plan_desired *desired, struct plan_action *ret)
 {
 	for (unsigned replica = 0; replica < arm->replicas; replica++) {
@@ -149,26 +185,46 @@ static bool create_missing(const struct plan_observed *o, const struct plan_arm 
 		for (size_t i = 0; i < o->n_instances; i++)
 			exists = exists || (o->instances[i].replica == replica && same(o->instances[i].image, arm->image) &&
 					    is_wanted(o, desired, &o->instances[i]));
-		if (exists)
-			continue;
-		int slot = plan_slot_of(o, arm->image);
-		if (slot == SLOT_NONE)
-			slot = free_slot(o);
-		if (slot == SLOT_NONE)
-			return false; /* an older arm is still being drained */
-		act(ret, PLAN_CREATE);
-		ret->slot = slot;
-		ret->replica = replica;
-		snprintf(ret->image, sizeof(ret->image), "%s", arm->image);
-		return true;
+		if (!exists)
+			return create(o, arm, replica, ret);
 	}
 	return false;
+}
+
+/* A copy with the new limits for one that has the old; what is down already goes first. Only when no other is on its way in or out. */
+static bool create_replacement(const struct plan_observed *o, const struct plan_arm *arm, const struct plan_desired *desired,
+			       struct plan_action *ret)
+{
+	const struct instance_view *old = NULL;
+	unsigned copies = 0;
+	for (size_t i = 0; i < o->n_instances; i++) {
+		const struct instance_view *instance = &o->instances[i];
+		if (!same(instance->image, arm->image))
+			continue;
+		copies++;
+		if (has_old_limits(instance) && instance->run == RUN_RUNNING && is_wanted(o, desired, instance) &&
+		    (!old || (takes_traffic(o, old) && !takes_traffic(o, instance))))
+			old = instance;
+	}
+	return old && copies <= arm->replicas ? create(o, arm, old->replica, ret) : false;
+}
+
+/* The router has it down. What it has in hand may still be answered; then it is ended, and comes back as any copy that has ended. */
+static bool restart_hung(const struct instance_view *instance, const struct server_state *server, struct plan_action *ret)
+{
+	if (server->admin == SERVER_READY)
+		return act_on_server(ret, PLAN_DRAIN, server);
+	if (server->sessions)
+		return instance->drain_overdue ? act_on_server(ret, PLAN_CUT, server) : false;
+	return act_on_instance(ret, PLAN_RESTART, instance);
 }
 
 static bool bring_up(const struct plan_observed *o, const struct instance_view *instance, struct plan_action *ret)
 {
 	if (instance->run == RUN_NEW || instance->run == RUN_DEAD)
-		return instance->start_due ? act_on_instance(ret, PLAN_START, instance) : false;
+		return instance->start_due || instance->outdated ? act_on_instance(ret, PLAN_START, instance) : false;
+	if (instance->run == RUN_RESTARTING)
+		return false;
 	const struct server_state *server = router_state_server(&o->router, instance->id);
 	if (!server)
 		return act_on_instance(ret, PLAN_ADD_SERVER, instance);
@@ -178,6 +234,8 @@ static bool bring_up(const struct plan_observed *o, const struct instance_view *
 	if (server->admin == SERVER_MAINT)
 		/* From maintenance it would come back "up" unchecked; a new one starts in drain mode. */
 		return act_on_server(ret, PLAN_DELETE_SERVER, server);
+	if (instance->hung && !server->up)
+		return restart_hung(instance, server, ret);
 	/* A ready one that is not in the file would be lost with the next reload. */
 	if (server->up && server->checked && (server->admin == SERVER_DRAIN || !instance->admitted))
 		return act_on_instance(ret, PLAN_ADMIT, instance);
@@ -199,6 +257,8 @@ static bool split_wanted(const struct plan_observed *o, const struct plan_desire
 		sum += arm->weight_ppm;
 	}
 	*ret = (struct split){.candidate = SLOT_NONE, .generation = desired->generation, .preview = SLOT_NONE};
+	if (desired->preview && desired->preview <= desired->n_arms)
+		ret->preview = slots[desired->preview - 1];
 	if (!sum)
 		return true;
 	unsigned candidate = desired->n_arms == 2 && slots[1] != SLOT_NONE ? 1 : 0;
@@ -252,8 +312,16 @@ static bool make_room(const struct plan_observed *o, const struct plan_desired *
 {
 	int keeper = worth(o, desired, SLOT_B) > worth(o, desired, SLOT_A) ? SLOT_B : SLOT_A;
 	const char *leaving = image_in(o, 1 - keeper);
-	if (free_slot(o) != SLOT_NONE || !o->router.has_split || split_weight(&o->router.split, 1 - keeper) == 0)
+	if (free_slot(o) != SLOT_NONE || !o->router.has_split)
 		return false;
+	if (split_weight(&o->router.split, 1 - keeper) == 0) {
+		if (o->router.split.preview != 1 - keeper)
+			return false;
+		act(ret, PLAN_SET_SPLIT);
+		ret->split = o->router.split;
+		ret->split.preview = SLOT_NONE;
+		return true;
+	}
 	/* An empty slot's share is served by nobody: it can only gain by going to copies that are down for now. */
 	if (leaving && (arm_of(desired, leaving) || router_state_ready(&o->router, keeper) == 0))
 		return false;
@@ -282,10 +350,11 @@ static bool plan_split(const struct plan_observed *o, const struct plan_desired 
 
 /* ---- taking away ---- */
 
-/* Traffic may reach a slot while the map gives it a share, while the map cannot be read, and until requests on their way have arrived. */
+/* Traffic may reach a slot while the map gives it a share or shows it on the preview address, while the map cannot be read, and until
+ * requests on their way have arrived. */
 static bool slot_is_quiet(const struct plan_observed *o, int slot)
 {
-	if (!o->router.has_split || split_weight(&o->router.split, slot) > 0)
+	if (!o->router.has_split || split_weight(&o->router.split, slot) > 0 || o->router.split.preview == slot)
 		return false;
 	return o->split_settled;
 }
@@ -326,7 +395,7 @@ static bool take_down(const struct plan_observed *o, const struct plan_desired *
 	/* After a reload the worker before may still have requests with it. */
 	if (instance->run == RUN_RUNNING)
 		return o->router.old_workers ? false : act_on_instance(ret, PLAN_STOP, instance);
-	if (instance->run == RUN_STOPPING)
+	if (instance->run == RUN_STOPPING || instance->run == RUN_RESTARTING)
 		return false;
 	return act_on_instance(ret, PLAN_REMOVE, instance);
 }
@@ -340,6 +409,24 @@ static bool take_strangers(const struct plan_observed *o, struct plan_action *re
 			continue;
 		if (take_server_away(server, false, ret))
 			return true;
+	}
+	return false;
+}
+
+/* ---- another health path ---- */
+
+/* The same question is asked of all copies in a slot. While one of them takes traffic the new question is tried first; while none does, as
+ * when the old question was the mistake, there is nothing to lose. */
+static bool adopt_path(const struct plan_observed *o, const struct plan_desired *desired, bool down, struct plan_action *ret)
+{
+	for (size_t i = 0; i < o->n_instances; i++) {
+		const struct instance_view *instance = &o->instances[i];
+		if (!instance->other_path || !arm_of(desired, instance->image) || (plan_ready(o, instance->image) == 0) != down)
+			continue;
+		act(ret, PLAN_ADOPT_PATH);
+		ret->slot = instance->slot;
+		snprintf(ret->image, sizeof(ret->image), "%s", instance->image);
+		return true;
 	}
 	return false;
 }
@@ -377,7 +464,11 @@ static void plan_rest(const struct plan_observed *o, const struct plan_desired *
 	}
 	struct split wanted;
 	if (late) {
-		wait_for(ret, late, late->run == RUN_RUNNING ? "waiting for its health check" : "waiting before its next start");
+		wait_for(ret, late,
+			 late->hung                         ? "hangs; waiting for its last requests before it is restarted"
+			 : late->run == RUN_RUNNING    ? "waiting for its health check"
+			 : late->run == RUN_RESTARTING ? "hung; waiting for its end"
+						       : "waiting before its next start");
 	} else if (leaving) {
 		wait_for(ret, leaving, "waiting for its last requests");
 	} else if (!split_wanted(o, desired, &wanted) || !o->router.has_split || !split_equal(&wanted, &o->router.split)) {
@@ -394,6 +485,10 @@ void process_plan(const struct plan_observed *o, const struct plan_desired *desi
 		return;
 	if (plan_split(o, desired, ret))
 		return;
+	if (o->disk_is_wrong && act(ret, PLAN_WRITE_DISK))
+		return;
+	if (adopt_path(o, desired, true, ret))
+		return;
 	for (size_t i = 0; i < o->n_instances; i++)
 		if (is_wanted(o, desired, &o->instances[i]) && bring_up(o, &o->instances[i], ret))
 			return;
@@ -403,7 +498,10 @@ void process_plan(const struct plan_observed *o, const struct plan_desired *desi
 	for (size_t i = 0; i < o->n_instances; i++)
 		if (!is_wanted(o, desired, &o->instances[i]) && take_down(o, desired, &o->instances[i], ret))
 			return;
-	if (take_strangers(o, ret))
+	for (unsigned i = 0; i < desired->n_arms; i++)
+		if (create_replacement(o, &desired->arms[i], desired, ret))
+			return;
+	if (take_strangers(o, ret) || adopt_path(o, desired, false, ret))
 		return;
 	plan_rest(o, desired, ret);
 }

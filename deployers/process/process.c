@@ -2,6 +2,7 @@
 #include "deployers/process/process.h"
 
 #include "base/alloc.h"
+#include "base/attempt/attempt.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@ static void process_close(struct target *target)
 	waiters_drop(process);
 	image_job_drop(process->image_job);
 	image_removal_drop(process->image_removal);
+	path_probe_drop(process->path_probe);
 	instances_done(&process->instances);
 	desired_done(&process->desired);
 	process_settings_done(&process->settings);
@@ -52,6 +54,7 @@ static int open_router(struct process *process, struct error **err)
 	const struct process_settings *s = &process->settings;
 	struct router_settings settings = {.target = process->name,
 					   .frontend = s->frontend,
+					   .preview = s->preview,
 					   .max_connections = s->max_connections,
 					   .threads = s->threads,
 					   .request_timeout_ms = s->request_timeout_ms,
@@ -70,6 +73,21 @@ static void forgive_our_absence(struct process *process)
 			process->instances.items[i]->wait_from_ms = now_ms;
 }
 
+/* We may have been killed between writing that a copy shall end and telling it. */
+static int tell_again(const struct process *process, struct error **err)
+{
+	for (size_t i = 0; i < process->instances.n; i++) {
+		const struct instance *in = process->instances.items[i];
+		cleanup_free char *attempt_dir = in->stopping || in->restarting ? instance_attempt_dir(in) : NULL;
+		enum attempt_state state;
+		if (!attempt_dir)
+			continue;
+		if (attempt_state(attempt_dir, &state, err) < 0 || (state == ATTEMPT_RUNNING && attempt_cancel(attempt_dir, err) < 0))
+			return error_context(err, "copy i%u", in->id);
+	}
+	return 0;
+}
+
 static int open_state(struct process *process, struct error **err)
 {
 	if (desired_load(process, err) < 0 || instances_open(process->state_dir, &process->instances, err) < 0)
@@ -78,6 +96,8 @@ static int open_state(struct process *process, struct error **err)
 		if (process->instances.items[i]->id > process->last_instance)
 			process->last_instance = process->instances.items[i]->id;
 	forgive_our_absence(process);
+	if (tell_again(process, err) < 0)
+		return -1;
 	tally_open(process);
 	return open_router(process, err);
 }
@@ -125,6 +145,9 @@ static void process_apply(struct target *target, const struct desired *desired, 
 		reply_done(process, done, arg, desired->generation, err);
 		return;
 	}
+	if (!process->settings.preview)
+		kept.plan.preview = 0;
+	desired_inherit(&process->desired, &kept);
 	if (process->has_desired && desired_equal(&kept, &process->desired)) {
 		desired_done(&kept);
 	} else {

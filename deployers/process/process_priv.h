@@ -14,16 +14,24 @@
 
 enum { PROCESS_MAGIC = 0x70a57e02, SETTLED_AFTER_MS = 150, LOOK_AGAIN_MS = 1000, WAIT_MS = 100, FAILED_AGAIN_MS = 500 };
 
+/* How copies are run and watched. */
+struct kept_settings {
+	char *health_path;
+	uint64_t health_within_ms, restart_after_ms, memory_bytes;
+	unsigned cpu;
+};
 /* What was asked for last; on disk as desired.json, so that a new daemon goes on with it. */
 struct kept_arm {
 	char *version, *commit;
 	int64_t release_id;
+	struct kept_settings settings;
 };
+/* The settings that are asked for are those of one rollout, which is about its last arm: the release that comes. What is there already keeps
+ * those that it came with, during the rollout and when it is taken back; it gets others when it is itself asked for with others. */
 struct kept_desired {
 	struct plan_desired plan;
 	struct kept_arm arms[PLAN_ARMS];
-	char *health_path;
-	uint64_t health_within_ms;
+	struct kept_settings asked;
 };
 
 #define COUNTED_IMAGES 6
@@ -46,6 +54,7 @@ struct reply;
 struct waiter;
 struct image_job;
 struct image_removal;
+struct path_probe;
 
 struct process {
 	struct target base;
@@ -79,6 +88,7 @@ struct process {
 	uint64_t split_changed_ms; /* monotonic: when the router's map was first seen as it is */
 	struct image_job *image_job;
 	struct image_removal *image_removal;
+	struct path_probe *path_probe;
 	struct tally tally;
 };
 struct process *process_of(struct target *target);
@@ -90,6 +100,11 @@ int desired_save(const struct process *process, struct error **err) must_check;
 int desired_copy(const struct desired *desired, struct kept_desired *ret, struct error **err) must_check;
 bool desired_equal(const struct kept_desired *a, const struct kept_desired *b);
 void desired_done(struct kept_desired *desired);
+/* The arms that were there before keep their settings (see kept_desired). */
+void desired_inherit(const struct kept_desired *before, struct kept_desired *desired);
+/* What an image's copies shall be run and watched with; NULL if it is not desired. */
+const struct kept_settings *desired_settings(const struct process *process, const char *image);
+uint64_t desired_memory(const struct process *process, const struct kept_settings *settings); /* 0: no limit */
 
 /* pass.c */
 void pass_soon(struct process *process, uint64_t delay_ms);
@@ -97,6 +112,14 @@ void pass_finished(struct process *process, struct error *err); /* the action is
 /* Fills in the plan's view; *ret_views is the caller's. */
 int pass_look(struct process *process, bool runs, const struct router_state *state, struct plan_observed *ret, struct instance_view **ret_views,
 	      struct error **err) must_check;
+
+/* disk.c: HAProxy's files, which a reload or a new HAProxy reads. `observed`: of all copies, in their order. */
+int disk_write_config(struct process *process, const struct plan_observed *observed, struct error **err) must_check;
+bool disk_is_wrong(const struct process *process, const struct plan_observed *observed);
+
+/* health_path.c */
+void health_path_adopt(struct process *process, const struct plan_observed *observed); /* of action.image; ends in pass_finished() */
+void path_probe_drop(struct path_probe *probe);                                        /* NULL is fine */
 
 /* actions.c */
 void action_do(struct process *process, const struct plan_observed *observed);

@@ -41,12 +41,14 @@ static void check_ports(const struct yaml_node *node, struct diag_list *diags)
 }
 
 static const struct schema frontend_schema = {SCHEMA_STRING, .check = check_frontend};
+static const struct schema preview_schema = {SCHEMA_STRING, .check = check_frontend};
 static const struct schema ports_schema = {SCHEMA_STRING, .check = check_ports};
 static const struct schema threads_schema = {SCHEMA_INTEGER, .has_min = true, .min = 1, .has_max = true, .max = 64};
 static const struct schema connections_schema = {SCHEMA_INTEGER, .has_min = true, .min = 10, .has_max = true, .max = 1000000};
 
 static const struct schema_field fields[] = {
 	{"frontend", &frontend_schema, .required = true, .doc = "address and port where clients reach the target"},
+	{"preview", &preview_schema, .doc = "address and port where a release is shown before it is live", .fallback = "none"},
 	{"ports", &ports_schema, .required = true, .doc = "loopback ports for the copies, first-last; one each, for two releases at once"},
 	{"max_connections", &connections_schema, .doc = "connections that the frontend holds at once", .fallback = "4000"},
 	{"timeout", &schema_duration, .doc = "a request that takes longer is an error of its copy", .fallback = "60s"},
@@ -66,6 +68,9 @@ int process_settings_read(const struct yaml_node *body, struct process_settings 
 	const char *frontend = yaml_text(yaml_get(body, "frontend"), NULL);
 	if (!frontend || !parse_port_range(yaml_text(yaml_get(body, "ports"), NULL), &s.port_first, &s.port_last))
 		return error_set(err, ERROR_INVALID, 0, "a process target needs `frontend` (address:port) and `ports` (first-last)");
+	const char *preview = yaml_text(yaml_get(body, "preview"), NULL);
+	if (preview && strcmp(preview, frontend) == 0)
+		return error_set(err, ERROR_INVALID, 0, "`preview` and `frontend` are both %s: give the preview an address of its own", preview);
 	int64_t number;
 	if (yaml_int(yaml_get(body, "max_connections"), &number))
 		s.max_connections = (unsigned)number;
@@ -76,6 +81,7 @@ int process_settings_read(const struct yaml_node *body, struct process_settings 
 	yaml_duration_ms(yaml_get(body, "grace"), &s.grace_ms);
 	yaml_size_bytes(yaml_get(body, "memory"), &s.memory_bytes);
 	s.frontend = xstrdup(frontend);
+	s.preview = xstrdup(preview);
 	s.haproxy = xstrdup(yaml_text(yaml_get(body, "haproxy"), NULL));
 	*ret = s;
 	return 0;
@@ -84,6 +90,7 @@ int process_settings_read(const struct yaml_node *body, struct process_settings 
 void process_settings_done(struct process_settings *settings)
 {
 	free(settings->frontend);
+	free(settings->preview);
 	free(settings->haproxy);
 	*settings = (struct process_settings){0};
 }

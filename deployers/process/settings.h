@@ -6,6 +6,7 @@
 
 struct process_settings {
 	char *frontend;
+	char *preview; /* or NULL */
 	uint16_t port_first, port_last;
 	unsigned max_connections, threads;
 	uint64_t request_timeout_ms, drain_ms, grace_ms;

@@ -26,8 +26,9 @@ struct plan_case {
 	struct instance_view instances[4];
 	struct case_server servers[4];
 	struct split split;
-	bool no_split, unsettled, old_mark, router_down, silent;
+	bool no_split, unsettled, old_mark, router_down, silent, disk_is_wrong;
 	unsigned old_workers;
+	int shown; /* 1 + the slot that the preview address shows */
 	struct plan_desired desired;
 	enum plan_kind kind;
 	unsigned id;
@@ -37,6 +38,16 @@ struct plan_case {
 	{                                                                                                                                            \
 		.id = (number), .image = of, .slot = (in), .replica = (count), .port = (uint16_t)(100 + (number)), .run = (is), .start_due = true,   \
 		.admitted = true                                                                                                                     \
+	}
+#define OLD(number, of, in, count, is)                                                                                                               \
+	{                                                                                                                                            \
+		.id = (number), .image = of, .slot = (in), .replica = (count), .port = (uint16_t)(100 + (number)), .run = (is), .outdated = true,    \
+		.admitted = true                                                                                                                     \
+	}
+#define HUNG(number, of, in, overdue)                                                                                                                \
+	{                                                                                                                                            \
+		.id = (number), .image = of, .slot = (in), .port = (uint16_t)(100 + (number)), .run = RUN_RUNNING, .hung = true,                     \
+		.drain_overdue = (overdue)                                                                                                           \
 	}
 #define UP(number, in)                                                                                                                               \
 	{                                                                                                                                            \
@@ -49,6 +60,14 @@ struct plan_case {
 #define TWO(n1, w1, n2, w2)                                                                                                                          \
 	{                                                                                                                                            \
 		.arms = {{STABLE, n1, w1}, {CANDIDATE, n2, w2}}, .n_arms = 2, .generation = 5                                                        \
+	}
+#define SHOWN(arm)                                                                                                                                   \
+	{                                                                                                                                            \
+		.arms = {{STABLE, 1, ALL}, {CANDIDATE, 1, 0}}, .n_arms = 2, .generation = 5, .preview = (arm)                                        \
+	}
+#define SPLIT(candidate_, ppm_, generation_)                                                                                                         \
+	{                                                                                                                                            \
+		.candidate = (candidate_), .ppm = (ppm_), .generation = (generation_), .preview = SLOT_NONE                                          \
 	}
 enum { A = SLOT_A, B = SLOT_B };
 
@@ -278,6 +297,142 @@ static const struct plan_case cases[] = {
 	 {A, ALL, 5, SLOT_NONE},
 	 .desired = {.generation = 5},
 	 .kind = PLAN_SET_SPLIT},
+	/* Hanging. */
+	{"a copy that hangs gets no more requests",
+	 {HUNG(1, STABLE, A, false)},
+	 {{1, A, SERVER_READY, false, true, 2}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_DRAIN,
+	 .id = 1},
+	{"those it has are waited for",
+	 {HUNG(1, STABLE, A, false)},
+	 {{1, A, SERVER_DRAIN, false, true, 2}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"for a time, too",
+	 {HUNG(1, STABLE, A, true)},
+	 {{1, A, SERVER_DRAIN, false, true, 2}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_CUT,
+	 .id = 1},
+	{"then it is restarted",
+	 {HUNG(1, STABLE, A, false)},
+	 {{1, A, SERVER_DRAIN, false, true, 0}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_RESTART,
+	 .id = 1},
+	{"unless it answers again",
+	 {HUNG(1, STABLE, A, false)},
+	 {{1, A, SERVER_DRAIN, true, true, 0}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_ADMIT,
+	 .id = 1},
+	{"its end is waited for, nothing takes its place",
+	 {COPY(1, STABLE, A, 0, RUN_RESTARTING)},
+	 {{1, A, SERVER_DRAIN, false, true, 0}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	{"one that is not wanted any more is not started again",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, STABLE, A, 1, RUN_RESTARTING)},
+	 {UP(1, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_WAIT},
+	/* Other limits. */
+	{"other limits: a new copy is made beside the old one",
+	 {OLD(1, STABLE, A, 0, RUN_RUNNING), OLD(2, STABLE, A, 1, RUN_RUNNING)},
+	 {UP(1, A), UP(2, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_CREATE},
+	{"which stays until the new one takes traffic",
+	 {OLD(1, STABLE, A, 0, RUN_RUNNING), OLD(2, STABLE, A, 1, RUN_RUNNING), COPY(3, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, A), {3, A, SERVER_DRAIN, false, true, 0}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_WAIT},
+	{"then it is drained",
+	 {OLD(1, STABLE, A, 0, RUN_RUNNING), OLD(2, STABLE, A, 1, RUN_RUNNING), COPY(3, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, A), UP(3, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_DRAIN,
+	 .id = 1},
+	{"and let in again if the new one falters",
+	 {OLD(1, STABLE, A, 0, RUN_RUNNING), OLD(2, STABLE, A, 1, RUN_RUNNING), COPY(3, STABLE, A, 0, RUN_RUNNING)},
+	 {{1, A, SERVER_DRAIN, true, true, 0}, UP(2, A), {3, A, SERVER_READY, false, true, 0}},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_ADMIT,
+	 .id = 1},
+	{"the next one waits until it is gone",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_STOPPING, .outdated = true},
+	  OLD(2, STABLE, A, 1, RUN_RUNNING),
+	  COPY(3, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(2, A), UP(3, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_WAIT},
+	{"and is replaced then",
+	 {OLD(2, STABLE, A, 1, RUN_RUNNING), COPY(3, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(2, A), UP(3, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_CREATE},
+	{"a replacement that fails changes nothing",
+	 {OLD(1, STABLE, A, 0, RUN_RUNNING), {.id = 3, .image = STABLE, .slot = A, .port = 103, .run = RUN_DEAD, .failed = true}},
+	 {UP(1, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_FAILED},
+	{"a dead copy takes the new limits at its start, without a pause",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_DEAD, .outdated = true}},
+	 .split = SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_START,
+	 .id = 1},
+	/* Another health path. */
+	{"another health path is tried while a copy takes traffic",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_RUNNING, .admitted = true, .other_path = true}},
+	 {UP(1, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_ADOPT_PATH},
+	{"not before the rest is as it should be",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_RUNNING, .admitted = true, .other_path = true}},
+	 {UP(1, A)},
+	 SPLIT(A, ALL, 5),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_CREATE},
+	{"but first of all if the old one is never answered",
+	 {{.id = 1, .image = STABLE, .slot = A, .port = 101, .run = RUN_RUNNING, .other_path = true, .failed = true}},
+	 {{1, A, SERVER_DRAIN, false, true, 0}},
+	 SPLIT(-1, 0, 4),
+	 .desired = ONE(STABLE, 2, ALL),
+	 .kind = PLAN_ADOPT_PATH},
+	/* The disk. */
+	{"files that were changed are written again",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
+	 {UP(1, A)},
+	 SPLIT(A, ALL, 5),
+	 .disk_is_wrong = true,
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_WRITE_DISK},
+	/* The preview. */
+	{"a slot that is shown on the preview address is not emptied",
+	 {COPY(1, STABLE, A, 0, RUN_RUNNING), COPY(2, CANDIDATE, B, 0, RUN_RUNNING)},
+	 {UP(1, A), UP(2, B)},
+	 SPLIT(A, ALL, 5),
+	 .shown = 1 + B,
+	 .unsettled = true,
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_SET_SPLIT},
 	{"a failed candidate without traffic is told, not removed",
 	 {COPY(1, STABLE, A, 0, RUN_RUNNING), {.id = 2, .image = CANDIDATE, .slot = B, .port = 102, .run = RUN_DEAD, .failed = true}},
 	 {UP(1, A)},
@@ -303,6 +458,8 @@ static void each_situation_has_its_action(void **state)
 							.split = c->split,
 							.servers = servers,
 							.old_workers = c->old_workers};
+		observed.router.split.preview = c->shown - 1;
+		observed.disk_is_wrong = c->disk_is_wrong;
 		snprintf(observed.router.mark, sizeof(observed.router.mark), c->old_mark ? "old" : "m");
 		for (size_t n = 0; n < 4 && (c->servers[n].up || c->servers[n].checked); n++) {
 			const struct case_server *s = &c->servers[n];
@@ -362,6 +519,7 @@ struct world {
 	char mark[CONFIG_MARK_SIZE];
 	unsigned last_id;
 	bool sick[3]; /* images that never get healthy */
+	bool disk_is_wrong;
 	struct plan_desired desired;
 };
 static const char *const images[] = {STABLE, CANDIDATE, OLDER};
@@ -399,7 +557,7 @@ static bool is_sick(const struct world *w, const char *image)
 static struct plan_observed see(const struct world *w)
 {
 	struct plan_observed observed = {
-		.router_runs = w->runs, .split_settled = w->settled, .instances = w->instances, .n_instances = w->n_instances};
+		.router_runs = w->runs, .split_settled = w->settled, .disk_is_wrong = w->disk_is_wrong, .instances = w->instances, .n_instances = w->n_instances};
 	observed.router = (struct router_state){.answers = w->answers,
 						.has_split = true,
 						.split_entries = 1,
@@ -414,6 +572,7 @@ static struct plan_observed see(const struct world *w)
 static void start_router(struct world *w)
 {
 	w->runs = w->answers = true;
+	w->disk_is_wrong = false;
 	memcpy(w->mark, "m", 2);
 	w->split = w->disk_split;
 	w->n_servers = 0;
@@ -452,6 +611,21 @@ static void check_split(struct world *w, const struct split *next)
 			fail_msg("slot %c gets traffic but has no copy up", slot_letter(slot));
 }
 
+/* While copies are replaced there is at most one more of an image than wanted. */
+static void check_surge(const struct world *w, const struct plan_action *action)
+{
+	unsigned copies = 0, old = 0;
+	for (size_t i = 0; i < w->n_instances; i++) {
+		const struct instance_view *in = &w->instances[i];
+		bool leaving = in->run == RUN_STOPPING || in->run == RUN_STOPPED;
+		copies += strcmp(in->image, action->image) == 0;
+		old += strcmp(in->image, action->image) == 0 && in->replica == action->replica && !leaving;
+	}
+	for (unsigned i = 0; old && i < w->desired.n_arms; i++)
+		if (strcmp(w->desired.arms[i].image, action->image) == 0)
+			assert_true(copies <= w->desired.arms[i].replicas);
+}
+
 static void remove_instance(struct world *w, unsigned id)
 {
 	struct instance_view *in = world_instance(w, id);
@@ -469,8 +643,12 @@ static void carry_out(struct world *w, const struct plan_action *action)
 	case PLAN_RELOAD_ROUTER:
 		start_router(w);
 		break;
+	case PLAN_WRITE_DISK:
+		w->disk_is_wrong = false;
+		break;
 	case PLAN_CREATE:
 		assert_true(w->n_instances < WORLD_MAX);
+		check_surge(w, action);
 		w->instances[w->n_instances] = (struct instance_view){.id = ++w->last_id,
 								      .slot = action->slot,
 								      .replica = action->replica,
@@ -481,6 +659,16 @@ static void carry_out(struct world *w, const struct plan_action *action)
 		break;
 	case PLAN_START:
 		in->run = RUN_RUNNING;
+		in->outdated = in->hung = false;
+		break;
+	case PLAN_ADOPT_PATH:
+		for (size_t i = 0; i < w->n_instances; i++)
+			if (strcmp(w->instances[i].image, action->image) == 0)
+				w->instances[i].other_path = false;
+		break;
+	case PLAN_RESTART:
+		assert_true(server && !server->up && server->admin != SERVER_READY && !server->sessions);
+		in->run = RUN_RESTARTING;
 		break;
 	case PLAN_ADD_SERVER:
 		assert_null(server);
@@ -542,7 +730,7 @@ static void time_passes(struct world *w)
 		struct server_state *server = &w->servers[i];
 		const struct instance_view *in = world_instance(w, server->id);
 		server->checked = true;
-		server->up = in && in->run == RUN_RUNNING && !is_sick(w, in->image);
+		server->up = in && in->run == RUN_RUNNING && !in->hung && !is_sick(w, in->image);
 		if (server->sessions)
 			server->sessions--;
 	}
@@ -550,6 +738,8 @@ static void time_passes(struct world *w)
 		struct instance_view *in = &w->instances[i];
 		if (in->run == RUN_STOPPING)
 			in->run = RUN_STOPPED;
+		if (in->run == RUN_RESTARTING)
+			in->run = RUN_DEAD;
 		in->start_due = true;
 		if (is_sick(w, in->image)) {
 			in->failed = true;
@@ -560,7 +750,7 @@ static void time_passes(struct world *w)
 
 static void something_goes_wrong(struct world *w)
 {
-	switch (pick(w, 7)) {
+	switch (pick(w, 10)) {
 	case 0: /* a copy dies */
 		if (w->n_instances) {
 			struct instance_view *in = &w->instances[pick(w, (unsigned)w->n_instances)];
@@ -586,6 +776,18 @@ static void something_goes_wrong(struct world *w)
 		if (w->n_servers)
 			w->servers[pick(w, (unsigned)w->n_servers)].sessions = pick(w, 4);
 		break;
+	case 7: /* a copy hangs */
+		if (w->n_instances) {
+			struct instance_view *in = &w->instances[pick(w, (unsigned)w->n_instances)];
+			in->hung = in->run == RUN_RUNNING;
+		}
+		break;
+	case 8:
+		w->disk_is_wrong = w->runs;
+		break;
+	case 9: /* the preview is changed by hand */
+		w->split.preview = (int)pick(w, 3) - 1;
+		break;
 	case 6: /* a copy falters */
 		if (w->n_servers)
 			w->servers[pick(w, (unsigned)w->n_servers)].up = false;
@@ -602,6 +804,16 @@ static void ask_for_something(struct world *w)
 	d->n_arms = 1 + pick(w, 2);
 	d->arms[0] = (struct plan_arm){.replicas = 1 + pick(w, 3), .weight_ppm = d->n_arms == 1 ? ALL : ALL - weight};
 	d->arms[1] = (struct plan_arm){.replicas = 1 + pick(w, 3), .weight_ppm = weight};
+	d->preview = pick(w, d->n_arms + 1);
+	/* Other settings for what is there: limits, another health path. */
+	unsigned changed = pick(w, 3);
+	for (size_t i = 0; pick(w, 2) && i < w->n_instances; i++) {
+		struct instance_view *in = &w->instances[i];
+		if (strcmp(in->image, images[first]) != 0)
+			continue;
+		in->outdated = in->outdated || changed != 1;
+		in->other_path = in->other_path || changed != 0;
+	}
 	snprintf(d->arms[0].image, DIGEST_SIZE, "%s", images[first]);
 	snprintf(d->arms[1].image, DIGEST_SIZE, "%s", images[second]);
 }
@@ -661,6 +873,9 @@ static void check_rest(struct world *w, uint64_t seed, enum plan_kind end)
 		assert_int_equal(plan_ready(&observed, w->desired.arms[i].image), w->desired.arms[i].replicas);
 		assert_int_equal(plan_weight(&observed, w->desired.arms[i].image), w->desired.arms[i].weight_ppm);
 	}
+	for (size_t i = 0; i < w->n_instances; i++)
+		assert_false(w->instances[i].outdated || w->instances[i].other_path);
+	assert_int_equal(w->split.preview, w->desired.preview ? plan_slot_of(&observed, w->desired.arms[w->desired.preview - 1].image) : SLOT_NONE);
 }
 
 static void whatever_goes_wrong_the_promises_hold_and_it_gets_there(void **state)
