@@ -46,8 +46,8 @@ bool split_parse(const char *text, struct split *ret);                   /* fals
 #define ROUTER_MAP_KEY "split"
 #define ROUTER_RUNTIME_SOCKET "r.sock"
 #define ROUTER_MASTER_SOCKET "m.sock"
-#define ROUTER_LOG_SOCKET "l.sock"   /* we listen */
-#define ROUTER_RELAY_SOCKET "q.sock" /* HAProxy's own way to it */
+#define ROUTER_LOG_SOCKET "l.sock"          /* we listen */
+#define ROUTER_RELAY_SOCKET "q.sock"        /* HAProxy's own way to it */
 #define ROUTER_SERVERS_FILE "servers.state" /* which servers were up, for the next HAProxy (server_states_text) */
 #define ROUTER_OFFER_SOCKET "x.sock"        /* we listen while one starts, and give it its sockets */
 

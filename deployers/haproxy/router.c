@@ -155,6 +155,7 @@ int router_open(struct loop *loop, const char *dir, const struct router_settings
 	router->settings.target = router->target = xstrdup(settings->target);
 	router->settings.frontend = router->frontend = xstrdup(settings->frontend);
 	router->settings.preview = router->preview = xstrdup(settings->preview);
+	router->subject = xasprintf("target/%s", settings->target);
 	router->callbacks = *callbacks;
 	if (open_sockets(router, err) < 0) {
 		router_close(router);
@@ -196,6 +197,7 @@ void router_close(struct router *router)
 	free(router->target);
 	free(router->frontend);
 	free(router->preview);
+	free(router->subject);
 	free(router->user);
 	router->magic = 0;
 	free(router);

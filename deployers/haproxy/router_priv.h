@@ -22,7 +22,7 @@ struct router {
 	char *dir, *program;
 	int dir_fd;
 	struct router_settings settings;
-	char *target, *frontend, *preview, *user;
+	char *target, *frontend, *preview, *user, *subject;
 	struct router_callbacks callbacks;
 	struct runtime_client *runtime, *master;
 	struct log_ring *log;
@@ -42,6 +42,7 @@ struct router {
 	unsigned long held_from; /* the worker that `held` was got from */
 	bool created;            /* some of `held` are new: no HAProxy has had them yet */
 	struct socket_fetch *fetch;
+	bool takes_over; /* another program is started as soon as they are here */
 	unsigned long fetch_from;
 	struct socket_offer *offer;
 	struct loop_timer *let_go_timer;
@@ -59,7 +60,7 @@ struct router {
 	uint64_t settle_until;
 	unsigned long pid_before;
 	char *starting_path; /* the program of the job in flight */
-	char *before_dir; /* start of another program: the attempt to go back to */
+	char *before_dir;    /* start of another program: the attempt to go back to */
 };
 struct router *router_of(void *arg);
 char *router_socket(const struct router *router, const char *name); /* short path, allocated */

@@ -52,8 +52,7 @@ void router_note_program(struct router *router)
 	if (haproxy_program(router->program, &path, &ignored) < 0)
 		return;
 	cleanup_free char *identity = haproxy_program_identity(path);
-	if (!identity || (router->refused && strcmp(identity, router->refused) == 0) ||
-	    (router->identity && strcmp(identity, router->identity) == 0))
+	if (!identity || (router->refused && strcmp(identity, router->refused) == 0) || (router->identity && strcmp(identity, router->identity) == 0))
 		return;
 	free(STEAL(router->refused));
 	set_text(&router->identity, identity);
@@ -68,12 +67,12 @@ static void note_loaded(struct router *router)
 	cleanup_free char *text = xasprintf("%s\n%s\n", path, router->identity ? router->identity : "");
 	cleanup_error struct error *err = NULL;
 	if (!path || (router->ran_path && strcmp(router->ran_path, path) == 0 && router->ran_identity && router->identity &&
-	    strcmp(router->ran_identity, router->identity) == 0))
+		      strcmp(router->ran_identity, router->identity) == 0))
 		return;
 	set_text(&router->ran_path, path);
 	set_text(&router->ran_identity, router->identity);
 	if (file_write_atomic(file, text, strlen(text), 0600, &err) < 0)
-		log_write(LOG_WARNING, router->target, "%s", error_message(err));
+		log_write(LOG_WARNING, router->subject, "%s", error_message(err));
 }
 
 /* Go on with what runs. A first start has nothing to go on with, and is simply tried again. */
@@ -81,7 +80,7 @@ static void refuse_program(struct router *router)
 {
 	if (!router->ran_identity || !router->identity || strcmp(router->ran_identity, router->identity) == 0)
 		return;
-	log_write(LOG_WARNING, router->target, "the HAProxy that runs is kept; the new one is tried again when its file changes");
+	log_write(LOG_WARNING, router->subject, "the HAProxy that runs is kept; the new one is tried again when its file changes");
 	set_text(&router->refused, router->identity);
 	set_text(&router->identity, router->ran_identity);
 	router->settings.program = router->identity;
@@ -89,25 +88,45 @@ static void refuse_program(struct router *router)
 
 /* ---- listening sockets ---- */
 
-static void on_sockets(void *arg, struct held_sockets *held, const struct error *err)
+static void take_over(struct router *router);
+static void start_over(struct router *router, struct error *err);
+
+static void keep_sockets(struct router *router, struct held_sockets *held)
 {
-	struct router *router = router_of(arg);
-	router->fetch = NULL;
-	if (err) {
-		/* What we have, if anything, stays; the next look asks again, unless this worker has none to give. */
-		if (error_code_of(err) != ERROR_PROTOCOL)
-			return;
-		router->held_from = router->fetch_from;
-		log_write(LOG_WARNING, router->target, "%s: if it crashes now, connections are refused until it is back", error_message(err));
-		return;
-	}
-	if (router->job == JOB_START || router->job == JOB_RELOAD || !router_attempt_runs(router->attempt_dir)) {
-		held_sockets_close(held); /* too late: those we have may be on their way to the next one */
-		return;
-	}
 	held_sockets_close(&router->held);
 	router->held = *held;
 	router->held_from = router->fetch_from;
+}
+
+static void on_sockets(void *arg, struct held_sockets *held, const struct error *err)
+{
+	struct router *router = router_of(arg);
+	bool takes_over = router->takes_over;
+	router->fetch = NULL;
+	router->takes_over = false;
+	if (takes_over && err) {
+		struct error *bad = NULL;
+		error_set(&bad, error_code_of(err), 0, "%s", error_message(err));
+		start_over(router, bad);
+	} else if (takes_over) {
+		keep_sockets(router, held);
+		take_over(router);
+	} else if (err && error_code_of(err) == ERROR_PROTOCOL) {
+		/* What we have, if anything, stays. This worker has none to give: it is not asked again. */
+		router->held_from = router->fetch_from;
+		log_write(LOG_WARNING, router->subject, "%s: if it crashes now, connections are refused until it is back", error_message(err));
+	} else if (!err && (router->job == JOB_START || router->job == JOB_RELOAD || !router_attempt_runs(router->attempt_dir))) {
+		held_sockets_close(held); /* too late: those we have may be on their way to the next one */
+	} else if (!err) {
+		keep_sockets(router, held);
+	}
+}
+
+static void ask_for_sockets(struct router *router, unsigned long pid)
+{
+	cleanup_free char *path = router_socket(router, ROUTER_RUNTIME_SOCKET);
+	router->fetch_from = pid;
+	router->fetch = socket_fetch_start(router->loop, path, on_sockets, router);
 }
 
 /* Moves are cheap and rare: once for each worker. */
@@ -115,9 +134,7 @@ static void get_sockets(struct router *router, unsigned long pid)
 {
 	if (router->fetch || router->held_from == pid || router->job == JOB_START || router->job == JOB_RELOAD)
 		return;
-	cleanup_free char *path = router_socket(router, ROUTER_RUNTIME_SOCKET);
-	router->fetch_from = pid;
-	router->fetch = socket_fetch_start(router->loop, path, on_sockets, router);
+	ask_for_sockets(router, pid);
 }
 
 static int write_servers(struct router *router, const struct router_state *state, struct error **err)
@@ -142,7 +159,7 @@ void router_note_state(struct router *router, const struct router_state *state)
 	snprintf(router->loaded_mark, sizeof(router->loaded_mark), "%s", state->mark);
 	get_sockets(router, state->pid);
 	if (write_servers(router, state, &err) < 0)
-		log_write(LOG_WARNING, router->target, "%s", error_message(err));
+		log_write(LOG_WARNING, router->subject, "%s", error_message(err));
 }
 
 static void let_go(void *arg)
@@ -151,7 +168,7 @@ static void let_go(void *arg)
 	loop_timer_stop(STEAL(router->let_go_timer));
 	if (!router->held.n || router_attempt_runs(router->attempt_dir))
 		return;
-	log_write(LOG_ERROR, router->target, "HAProxy has been away for %d s: connections that wait for it are let go, and refused until it is back",
+	log_write(LOG_ERROR, router->subject, "HAProxy has been away for %d s: connections that wait for it are let go, and refused until it is back",
 		  LET_GO_AFTER_MS / 1000);
 	held_sockets_close(&router->held);
 	router->held_from = 0;
@@ -205,7 +222,7 @@ static void start_over(struct router *router, struct error *err)
 		/* The new program did not come up; the one before was not told to go. */
 		cleanup_error struct error *ignored = NULL;
 		if (attempt_cancel(router->attempt_dir, &ignored) < 0)
-			log_write(LOG_WARNING, router->target, "%s", error_message(ignored));
+			log_write(LOG_WARNING, router->subject, "%s", error_message(ignored));
 		free(router->attempt_dir);
 		router->attempt_dir = STEAL(router->before_dir);
 		router_watch(router);
@@ -322,8 +339,11 @@ static void forget_old_starts(const struct router *router, unsigned latest)
 /* HAProxy itself tells `old_master`, if there is one, to finish its requests and go, once it has what it needs. */
 static int start_attempt(struct router *router, const char *program, unsigned long old_master, struct error **err)
 {
-	const char *argv[16] = {program, "-W", "-C", router->dir, "-f", ROUTER_CONFIG_FILE, "-S", "unix@" ROUTER_MASTER_SOCKET ",mode,600",
-				"-x",	 ROUTER_OFFER_SOCKET};
+	const char *argv[16] = {program, "-W",
+				"-C",    router->dir,
+				"-f",    ROUTER_CONFIG_FILE,
+				"-S",    "unix@" ROUTER_MASTER_SOCKET ",mode,600",
+				"-x",    ROUTER_OFFER_SOCKET};
 	const char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL};
 	cleanup_free char *pid = xasprintf("%lu", old_master);
 	if (old_master) {
@@ -405,6 +425,20 @@ static bool is_other_program(const struct router *router, char **ret_path)
 	return other;
 }
 
+static void take_over(struct router *router)
+{
+	struct error *err = NULL;
+	unsigned long old_master = master_pid(router);
+	if (!old_master) {
+		error_set(&err, ERROR_UNAVAILABLE, 0, "HAProxy's master does not answer: it cannot be told to make way for another program");
+		start_over(router, err);
+	} else if (start_process(router, old_master, &err) < 0) {
+		start_over(router, err);
+	} else {
+		settle(router);
+	}
+}
+
 static void on_pid_answer(void *arg, const char *answer, struct error *err)
 {
 	struct router *router = router_of(arg);
@@ -417,18 +451,19 @@ static void on_pid_answer(void *arg, const char *answer, struct error *err)
 		status = write_servers(router, &state, &bad);
 	}
 	router_state_done(&state);
-	unsigned long old_master = is_other_program(router, &path) ? master_pid(router) : 0;
-	if (status == 0 && old_master) {
-		status = start_process(router, old_master, &bad);
-		if (status == 0)
-			settle(router);
-	} else if (status == 0) {
+	if (status < 0) {
+		start_over(router, bad);
+	} else if (!is_other_program(router, &path)) {
 		free(router->starting_path);
 		router->starting_path = STEAL(path);
 		runtime_send(router->master, "reload", on_reload_answer, router);
+	} else if (router->held_from == router->pid_before) {
+		take_over(router);
+	} else {
+		router->takes_over = true; /* with the sockets of the worker that runs */
+		socket_fetch_stop(router->fetch);
+		ask_for_sockets(router, router->pid_before);
 	}
-	if (status < 0)
-		start_over(router, bad);
 }
 
 /* ---- both ---- */

@@ -261,8 +261,7 @@ static void on_fetch_start(void *arg)
 	loop_timer_stop(fetch->timer);
 	fetch->timer = loop_timer_start(fetch->loop, SOCKETS_TIMEOUT_MS, 0, on_fetch_timeout, fetch);
 	fetch->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fetch->fd < 0 || unix_address(fetch->path, &address) < 0 ||
-	    connect(fetch->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	if (fetch->fd < 0 || unix_address(fetch->path, &address) < 0 || connect(fetch->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    send(fetch->fd, QUESTION, strlen(QUESTION), MSG_NOSIGNAL) != (ssize_t)strlen(QUESTION)) {
 		fetch_fail(fetch, ERROR_UNAVAILABLE, errno, "connect");
 		return;
@@ -320,8 +319,7 @@ static void give(int fd, const struct held_sockets *held)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * HELD_MAX)];
 	} control = {.bytes = {0}};
-	struct msghdr message = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(sizeof(int) * held->n)};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(sizeof(int) * held->n)};
 	if (send(fd, &count, sizeof(count), MSG_NOSIGNAL) != (ssize_t)sizeof(count) || !held->n)
 		return;
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
@@ -340,8 +338,8 @@ static void on_question(void *arg, int events)
 	char dropped[64];
 	bool asked = client->len == strlen(QUESTION);
 	(void)events;
-	ssize_t n = asked ? read(client->fd, dropped, sizeof(dropped))
-			  : read(client->fd, client->question + client->len, strlen(QUESTION) - client->len);
+	ssize_t n =
+		asked ? read(client->fd, dropped, sizeof(dropped)) : read(client->fd, client->question + client->len, strlen(QUESTION) - client->len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

@@ -50,8 +50,7 @@ void socket_fetch_stop(struct socket_fetch *fetch); /* before done: done is not 
 /* Listens at `path` and gives the sockets to every process of our own user, or root, that asks. `held` is read when it asks and must
  * live as long. */
 struct socket_offer;
-int socket_offer_open(struct loop *loop, const char *path, const struct held_sockets *held, struct socket_offer **ret,
-		      struct error **err) must_check;
+int socket_offer_open(struct loop *loop, const char *path, const struct held_sockets *held, struct socket_offer **ret, struct error **err) must_check;
 void socket_offer_close(struct socket_offer *offer); /* NULL is fine */
 #define SOCKETS_TIMEOUT_MS 1000
 #endif

@@ -9,3 +9,4 @@ function(penstock_integration_test name house)
 endfunction()
 penstock_integration_test(process_target deployers)
 penstock_integration_test(rollouts_process runner) # the rollout controller on it: real requests while releases come and go
+penstock_integration_test(haproxy_survival deployers) # HAProxy killed, reloaded, replaced under requests

@@ -86,6 +86,8 @@ static void configuration_names_servers_checks_and_arms(void **state)
 		 "    server i5 127.0.0.1:20002 check inter 500 rise 1 fall 2\n"),
 		"backend prod-b\n    server i4 127.0.0.1:20001 check inter 500 rise 1 fall 2\n",
 		"    stats socket unix@r.sock mode 600 level admin expose-fd listeners\n",
+		"    noreuseport\n    server-state-file servers.state\n",
+		"    load-server-state-from-file global\n",
 		"    server log unix@q.sock log-proto octet-count\n",
 		"listen prod-log\n    mode tcp\n",
 		"    rate-limit sessions 4\n    retries 0\n    timeout client 24h\n    timeout server 24h\n    server log unix@l.sock\n",
@@ -127,7 +129,9 @@ static void mark_changes_with_everything_but_the_servers(void **state)
 	struct router_settings moved = settings;
 	char mark[CONFIG_MARK_SIZE], other[CONFIG_MARK_SIZE];
 	(void)state;
+	struct router_settings upgraded = settings;
 	moved.frontend = "127.0.0.1:9001";
+	upgraded.program = "/usr/sbin/haproxy 8:1 2:3 4";
 	router_config_mark(&settings, paths, mark);
 	assert_int_equal(strlen(mark), strlen("penstock-") + 16);
 	cleanup_free char *with = text_of(&settings, paths, &server, 1), *without = text_of(&settings, paths, NULL, 0);
@@ -136,6 +140,8 @@ static void mark_changes_with_everything_but_the_servers(void **state)
 	router_config_mark(&settings, other_paths, other);
 	assert_string_not_equal(mark, other);
 	router_config_mark(&moved, paths, other);
+	assert_string_not_equal(mark, other);
+	router_config_mark(&upgraded, paths, other);
 	assert_string_not_equal(mark, other);
 }
 

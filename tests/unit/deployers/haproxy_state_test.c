@@ -14,7 +14,7 @@
 	"srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
 #define SERVER(backend, name, op, admin, result, port)                                                                                               \
 	"3 " backend " 1 " name " 127.0.0.1 " op " " admin " 1 1 1 " result " 2 6 0 0 0 - " port " - 0 0 - - 0\n"
-#define PASSED "15 3"     /* status and result of the last check */
+#define PASSED "15 3" /* status and result of the last check */
 #define FAILED "7 2"
 #define RUNS_AGAIN "15 0" /* a slow check: the status is still that of the one before */
 #define NEVER "0 0"
@@ -25,8 +25,8 @@ static void a_whole_answer_is_read(void **state)
 	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000")
 		SERVER("prod-a", "i2", "2", "8", NEVER, "20001") SERVER("prod-b", "i12", "0", "1", FAILED, "20002")
 			SERVER("prod-b", "foreign", "2", "0", PASSED, "9") SERVER("other-a", "i1", "2", "0", PASSED, "1")
-				SERVER("prod-none", "i7", "2", "0", PASSED, "1") "\n" STAT_HEADER
-									      "prod-a,i1,1,0,4,9,\nprod-b,i12,0,0,2,9,\nprod-b,BACKEND,0,0,7,9,\n\n";
+				SERVER("prod-none", "i7", "2", "0", PASSED,
+				       "1") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\nprod-b,i12,0,0,2,9,\nprod-b,BACKEND,0,0,7,9,\n\n";
 	cleanup_error struct error *err = NULL;
 	struct router_state router = {0};
 	(void)state;
@@ -126,7 +126,8 @@ static void broken_answers_are_errors(void **state)
 
 static void cut_answers_never_crash(void **state)
 {
-	static const char answer[] = INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\n\n";
+	static const char answer[] =
+		INFO MAP SERVERS_HEADER SERVER("prod-a", "i1", "2", "0", PASSED, "20000") "\n" STAT_HEADER "prod-a,i1,1,0,4,9,\n\n";
 	(void)state;
 	for (size_t len = 0; len < sizeof(answer); len++) {
 		cleanup_free char *cut = xstrndup(answer, len);
@@ -147,13 +148,38 @@ static void old_workers_are_counted(void **state)
 			 2);
 }
 
+/* HAProxy 2.6 took exactly these lines: i3 served at once, i4 got nothing until its first good check. */
+static void states_of_servers_are_told_to_the_next_one(void **state)
+{
+	static const struct server_state servers[] = {
+		{.id = 3, .name = "i3", .slot = SLOT_A, .port = 20000, .admin = SERVER_READY, .up = true, .checked = true},
+		{.id = 4, .name = "i4", .slot = SLOT_B, .port = 20001, .admin = SERVER_READY},
+		{.id = 5, .name = "i5", .slot = SLOT_B, .port = 20002, .admin = SERVER_DRAIN, .up = true, .checked = true},
+		{.id = 6, .name = "i6", .slot = SLOT_B, .port = 20003, .admin = SERVER_READY, .up = true}, /* no check has seen it */
+		{.id = 7, .name = "i7", .slot = SLOT_B, .port = 20004, .admin = SERVER_MAINT, .up = true, .checked = true},
+		{.name = "stranger", .slot = SLOT_A, .port = 80, .admin = SERVER_READY, .up = true, .checked = true},
+	};
+	(void)state;
+	cleanup_buf struct buf text;
+	buf_init(&text, 4096);
+	server_states_text("prod", servers, ARRAY_SIZE(servers), &text);
+	const char *lines = strstr(text.data, "srv_agent_port\n");
+	assert_ptr_equal(strstr(text.data, "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state "), text.data);
+	assert_non_null(lines);
+	assert_string_equal(lines + strlen("srv_agent_port\n"), "1 prod-a 1 i3 127.0.0.1 2 0 1 1 1 15 3 2 6 0 0 0 - 20000 - 0 0 - - 0\n"
+								"1 prod-b 2 i4 127.0.0.1 0 0 1 1 1 8 2 0 6 0 0 0 - 20001 - 0 0 - - 0\n"
+								"1 prod-b 3 i5 127.0.0.1 2 8 1 1 1 15 3 2 6 0 0 0 - 20002 - 0 0 - - 0\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(states_of_servers_are_told_to_the_next_one),
 		cmocka_unit_test(a_whole_answer_is_read),
 		cmocka_unit_test(a_server_stays_ready_while_it_is_checked_again),
 		cmocka_unit_test(maps_changed_by_hand_are_seen),
-		cmocka_unit_test(broken_answers_are_errors), cmocka_unit_test(cut_answers_never_crash),
+		cmocka_unit_test(broken_answers_are_errors),
+		cmocka_unit_test(cut_answers_never_crash),
 		cmocka_unit_test(old_workers_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
