@@ -116,7 +116,8 @@ static double half_held(double log_capital)
 	return log_capital > 0 ? log_capital + log1p(exp(-log_capital)) - log(2) : log1p(exp(log_capital)) - log(2);
 }
 
-/* Against "mean <= line" and "mean >= line", line of 0 .. 200 or beyond: a smaller hypothesis may borrow its neighbour's capital, a trivial one has none. */
+/* Against "mean <= line" and "mean >= line", line of 0 .. 200 or beyond: a smaller hypothesis may borrow its neighbour's capital, a trivial one has
+ * none. */
 static double against_at_most(const struct mean_grid *grid, double line)
 {
 	return line < MEAN_GRID ? half_held(grid->up[line > 1 ? (size_t)line - 1 : 0]) : 0;

@@ -134,8 +134,8 @@ static void bet_on_worse(struct drift *drift, size_t n, double limit, double p, 
 	}
 }
 
-/* c, the variance of 1{in S} - c that is expected for it, and the part of the best bet for TV 0: when the verdict is near, chance has made up about half
- * of the limit. c = 1/2 suits sets of about half the requests, 0 and 1 small ones and their complements. */
+/* c, the variance of 1{in S} - c that is expected for it, and the part of the best bet for TV 0: when the verdict is near, chance has made up about
+ * half of the limit. c = 1/2 suits sets of about half the requests, 0 and 1 small ones and their complements. */
 static const struct {
 	double c, variance, part;
 } fine_bets[DRIFT_BETS] = {{0.5, 0.25, 0.75}, {0.5, 0.25, 0.4}, {0, 0.15, 0.75}, {0, 0.15, 0.3}, {1, 0.15, 0.75}, {1, 0.15, 0.3}};

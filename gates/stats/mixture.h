@@ -1,7 +1,7 @@
-/* Bounds on sums that hold at all times at once (time-uniform boundaries), each from a mixture of test martingales: with probability 1 - alpha the sum
- * S never crosses bound(V), however often one looks. The log form is the e-process itself: reject when it reaches ln(1/alpha).
- * Source: Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Ann. Statist. 2021,
- * arXiv 1810.08240; numbers agree with its software confseq (tests).
+/* Bounds on sums that hold at all times at once (time-uniform boundaries), each from a mixture of test martingales: with probability 1 - alpha the
+ * sum S never crosses bound(V), however often one looks. The log form is the e-process itself: reject when it reaches ln(1/alpha). Source: Howard,
+ * Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Ann. Statist. 2021, arXiv 1810.08240; numbers agree
+ * with its software confseq (tests).
  *
  *   S       sum of centred observations; V its intrinsic time, a variance: t sigma^2 for sigma-sub-Gaussian steps, t p (1-p) for Bernoulli(p)
  *   v_opt   the V at which the bound shall be tightest (each is within a few percent over a factor of about 4 to either side)

@@ -241,7 +241,8 @@ double quantile_ab_log_e(const struct fixed_quantile *test, const struct histogr
 }
 
 /* B larger: were Q_B <= Q_A, then at any x in [Q_B, Q_A) F_A(x) <= q <= F_B(x) would hold: bet on more of A's and fewer of B's requests up to x. */
-double quantile_order_log_e(const struct fixed_quantile *test, const struct histogram *a, const struct histogram *b, enum quantile_direction alternative)
+double quantile_order_log_e(const struct fixed_quantile *test, const struct histogram *a, const struct histogram *b,
+			    enum quantile_direction alternative)
 {
 	return least_product(test, a, b, alternative == QUANTILE_B_LARGER ? 1 : -1);
 }

@@ -1,9 +1,12 @@
 /* Distributions and quantiles (latency, scores) from histograms, at every look.
  *
  * All functions are pure in the counts: the histogram is the state. `n_edges` ascending edges make n_edges + 1 buckets, bucket i being
- * (edges[i-1], edges[i]], the last one what lies above; counts are doubles. What is only known per bucket is answered per bucket: a test looks at edges
- * only (its supremum can only be smaller: valid, less sharp), a quantile comes as the interval of its bucket. A sample that is known exactly is a
- * histogram whose edges are the distinct values.
+ * (edges[i-1], edges[i]], the last one what lies above; counts are doubles. What is only known per bucket is answered per bucket: a test looks at
+ * edges only (its supremum can only be smaller: valid, less sharp), a quantile comes as the interval of its bucket. A sample that is known exactly is
+ * a histogram whose edges are the distinct values.
+ *
+ * Costs (64 buckets, a second and core): gaps 3.6 M, fixed-quantile tests 30,000 to 50,000; p-values of the band 250,000; the solved constant takes
+ * 0.2 ms whenever it is asked for.
  *
  * p-values and ln E are of this look and belong to a test that is valid over all looks: the caller keeps the smallest p (largest ln E).
  *
@@ -35,11 +38,13 @@ double dkw_radius(const struct dkw *dkw, double t, double alpha);
 
 enum dkw_gap { GAP_EQUALITY /* sup |F_A - F_B| */, GAP_SLOWER_B /* sup F_A - F_B: B's values tend to be larger */ };
 double histogram_gap(const struct histogram *a, const struct histogram *b, enum dkw_gap kind); /* same edges; 0 if an arm is empty */
-/* Smallest alpha at which gap > d(n_a, alpha/2) + d(n_b, alpha/2); 1 if none. Monotone: reject at alpha iff p < alpha. */
+/* Smallest alpha at which gap > d(n_a, alpha/2) + d(n_b, alpha/2), 1 where that is above 0.8. Reject at alpha iff p < alpha. */
 double dkw_p_value(const struct dkw *dkw, double gap, double n_a, double n_b);
 
 /* ---- intervals of quantiles; ends are edges, -INFINITY and INFINITY beyond them ---- */
-struct quantile_interval { double low, high; };
+struct quantile_interval {
+	double low, high;
+};
 /* Valid for all q and all looks at once: order statistics floor(n (q - d)) + 1 and ceil(n (q + d)). */
 struct quantile_interval dkw_quantile(const struct dkw *dkw, const struct histogram *histogram, double q, double alpha);
 /* Q_B(q) - Q_A(q), for all q at once, from the two bands at alpha/2 each. */
@@ -56,13 +61,14 @@ struct quantile_interval fixed_quantile_interval(const struct fixed_quantile *te
 /* One arm, one value known beforehand (a service level: "99% within 200 ms"): ln E against "a request lies up to the value with probability q",
  * `below` of n having done so. K values: at alpha / K each, or Holm. */
 double fixed_quantile_edge_log_e(const struct fixed_quantile *test, double below, double n);
-/* Two arms: ln E against "both have the same q-quantile": the least over x of the product of the arms' mixtures. Within a bucket the counts up to x may
- * be anything between the edges', so the least over that is taken: valid with buckets and with ties. Same edges in both. exp(-ln E) is the
+/* Two arms: ln E against "both have the same q-quantile": the least over x of the product of the arms' mixtures. Within a bucket the counts up to x
+ * may be anything between the edges', so the least over that is taken: valid with buckets and with ties. Same edges in both. exp(-ln E) is the
  * paper's (and confseq's) quantile A/B p-value. */
 double quantile_ab_log_e(const struct fixed_quantile *test, const struct histogram *a, const struct histogram *b);
-/* The same in one direction, by one-sided mixtures: against "the q-quantile of B is at most that of A" (SLOWER) or "at least" (FASTER). For a ratio r give
- * the histogram of B over r times the edges: "Q_B <= r Q_A" is then rejected for worse, "Q_B >= r Q_A" for fine. The bucket positions decide; edges
- * themselves are not read. */
+/* The same in one direction, by one-sided mixtures: against "the q-quantile of B is at most that of A" (B_LARGER) or "at least" (B_SMALLER). For a ratio r
+ * give the histogram of B over r times the edges: "Q_B <= r Q_A" is then rejected for worse, "Q_B >= r Q_A" for fine. The bucket positions decide;
+ * edges themselves are not read. */
 enum quantile_direction { QUANTILE_B_LARGER, QUANTILE_B_SMALLER };
-double quantile_order_log_e(const struct fixed_quantile *test, const struct histogram *a, const struct histogram *b, enum quantile_direction alternative);
+double quantile_order_log_e(const struct fixed_quantile *test, const struct histogram *a, const struct histogram *b,
+			    enum quantile_direction alternative);
 #endif

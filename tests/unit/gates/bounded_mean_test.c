@@ -115,8 +115,8 @@ static void what_is_no_score_is_refused(void **state)
 	assert_true(u == 0.5);
 }
 
-/* At alpha 0.05 a look at every observation: at most 36 of 500 runs miss (scipy.stats.binom.cdf(36, 500, .05) = 0.988). Scores: x = u^a of uniform u, mean
- * 1/(1+a); coins. */
+/* At alpha 0.05 a look at every observation: at most 36 of 500 runs miss (scipy.stats.binom.cdf(36, 500, .05) = 0.988). Scores: x = u^a of uniform u,
+ * mean 1/(1+a); coins. */
 static void sequences_cover_at_every_look(void **state)
 {
 	(void)state;
@@ -141,7 +141,8 @@ static void sequences_cover_at_every_look(void **state)
 	assert_in_range(missed_grid, 0, 36);
 }
 
-/* Every fair bet has expectation 1 at the boundary of its null, whatever the scores: exact over all outcomes of one observation after a random past. */
+/* Every fair bet has expectation 1 at the boundary of its null, whatever the scores: exact over all outcomes of one observation after a random past.
+ */
 static void bets_are_fair_at_the_margin(void **state)
 {
 	(void)state;
@@ -179,7 +180,8 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Scored requests, 10% of them the candidate's, with a look at each; the base drifts by a day's swing if asked to. */
-static struct outcome randomised(struct rng *rng, int runs, int requests, double mean_a, double mean_b, double swing, double margin, enum block_null null)
+static struct outcome randomised(struct rng *rng, int runs, int requests, double mean_a, double mean_b, double swing, double margin,
+				 enum block_null null)
 {
 	struct outcome outcome = {0};
 	int at[500];
@@ -244,7 +246,8 @@ static void blocks_and_streams(void **state)
 	struct mean_grid grid_a = {0}, grid_b = {0};
 	for (int t = 0; t < 2000; t++) {
 		double x = coin(&rng, 0.2), y = coin(&rng, 0.35);
-		assert_true(mean_cs_add(&a, x, 0.025) && mean_cs_add(&b, y, 0.025) && mean_grid_add(&grid_a, x, 0.05) && mean_grid_add(&grid_b, y, 0.05));
+		assert_true(mean_cs_add(&a, x, 0.025) && mean_cs_add(&b, y, 0.025) && mean_grid_add(&grid_a, x, 0.05) &&
+			    mean_grid_add(&grid_b, y, 0.05));
 	}
 	struct mean_bounds difference = mean_difference(&a, &b, 0.05);
 	assert_true(difference.low > 0.05 && difference.low < 0.15 && difference.high > 0.15 && difference.high < 0.25);

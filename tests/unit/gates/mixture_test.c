@@ -102,8 +102,8 @@ static void the_beta_binomial_is_a_martingale(void **state)
 }
 
 /* 500 runs of 2,000 Bernoulli(0.3) trials with a look at each: the interval at alpha 0.05 misses the rate at some look in at most
- * 36 of them with probability 0.988 if the promise is just kept (scipy.stats.binom.cdf(36, 500, .05)). The look asks the e-process at the truth, which
- * is what the interval inverts. */
+ * 36 of them with probability 0.988 if the promise is just kept (scipy.stats.binom.cdf(36, 500, .05)). The look asks the e-process at the truth,
+ * which is what the interval inverts. */
 static void intervals_cover_at_every_look(void **state)
 {
 	(void)state;
