@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "gates/sources/source.h"
 
 #include <string.h>
 
@@ -49,6 +50,7 @@ static const struct schema_field allow_fields[] = {
 };
 static const struct schema allow_schema = {SCHEMA_STRUCT, .fields = allow_fields};
 static const struct schema target_schema = {SCHEMA_MAP, .key = &schema_name, .item = &schema_any};
+static const struct schema sources_schema = {SCHEMA_MAP, .key = &schema_name, .item = &target_schema};
 static const struct schema targets_schema = {SCHEMA_MAP, .key = &schema_name, .item = &target_schema};
 
 static const struct schema_field images_fields[] = {
@@ -72,7 +74,7 @@ static const struct schema_field config_fields[] = {
 	{"limits", &limits_schema, .doc = "what runs may take together"},
 	{"repositories", &repositories_schema, .doc = "whose pushes start runs"},
 	{"registries", &schema_any, .doc = "image registries to push to"},
-	{"metric_sources", &schema_any, .doc = "where gates and analyses may read numbers"},
+	{"metric_sources", &sources_schema, .doc = "where the analyses of rollouts may read numbers"},
 	{"executors", &schema_any, .doc = "where stages run"},
 	{"targets", &targets_schema, .doc = "where releases go, and who may send them there"},
 	{"retention", &retention_schema, .doc = "what is kept, and for how long"},
@@ -180,16 +182,21 @@ static struct globs read_globs(const struct reader *r, const struct yaml_node *a
 	return (struct globs){items, n};
 }
 
-static void unknown_kind(const struct reader *r, const struct yaml_node *key)
+static void unknown_kind(const struct reader *r, const struct yaml_node *key, const char *const *names, size_t n, const char *what)
+{
+	const char *nearest = nearest_word(key->text, names, n);
+	cleanup_free char *hint = nearest ? xasprintf("did you mean \"%s\"?", nearest) : NULL;
+	yaml_error(r->diags, key, "unknown-key", hint, "\"%s\" is no kind of %s", key->text, what);
+}
+
+static void unknown_target_kind(const struct reader *r, const struct yaml_node *key)
 {
 	const char *names[64];
 	size_t n = 0;
 	names[n++] = "allow";
 	for (const struct target_ops *const *ops = target_registry(); *ops && n < ARRAY_SIZE(names); ops++)
 		names[n++] = (*ops)->name;
-	const char *nearest = nearest_word(key->text, names, n);
-	cleanup_free char *hint = nearest ? xasprintf("did you mean \"%s\"?", nearest) : NULL;
-	yaml_error(r->diags, key, "unknown-key", hint, "\"%s\" is no kind of target", key->text);
+	unknown_kind(r, key, names, n, "target");
 }
 
 static void read_target(const struct reader *r, const struct yaml_node *name, const struct yaml_node *node, struct config_target *ret)
@@ -201,7 +208,7 @@ static void read_target(const struct reader *r, const struct yaml_node *name, co
 		if (strcmp(key->text, "allow") == 0)
 			continue;
 		if (!ops) {
-			unknown_kind(r, key);
+			unknown_target_kind(r, key);
 		} else if (ret->kind) {
 			yaml_error(r->diags, key, "two-kinds", NULL, "target \"%s\" is already of kind \"%s\"", ret->name, ret->kind);
 		} else {
@@ -232,6 +239,38 @@ static void read_targets(const struct reader *r, const struct yaml_node *node)
 		read_target(r, node->keys[i], node->values[i], &list[i]);
 	r->config->targets = list;
 	r->config->n_targets = node->n;
+}
+
+static void read_source(const struct reader *r, const struct yaml_node *name, const struct yaml_node *node, struct config_source *ret)
+{
+	const struct source_ops *ops = node->n == 1 ? source_find(node->keys[0]->text) : NULL;
+	*ret = (struct config_source){.name = name->text};
+	if (strcmp(name->text, SOURCE_APP) == 0) {
+		yaml_error(r->diags, name, "reserved-name", "choose another name", "\"%s\" is always the copies' own /metrics", name->text);
+	} else if (node->n != 1) {
+		yaml_error(r->diags, name, "missing-kind", NULL, "metric source \"%s\" needs exactly one kind, such as \"prometheus\"", name->text);
+	} else if (!ops) {
+		const char *names[64];
+		size_t n = 0;
+		for (const struct source_ops *const *row = source_registry(); *row && n < ARRAY_SIZE(names); row++)
+			names[n++] = (*row)->name;
+		unknown_kind(r, node->keys[0], names, n, "metric source");
+	} else {
+		ret->kind = ops->name;
+		ret->body = node->values[0];
+		schema_check(ops->config, ret->body, r->diags);
+	}
+}
+
+static void read_sources(const struct reader *r, const struct yaml_node *node)
+{
+	if (!node || node->kind != YAML_MAPPING)
+		return;
+	struct config_source *list = arena_alloc(r->arena, (node->n + 1) * sizeof(*list));
+	for (size_t i = 0; i < node->n; i++)
+		read_source(r, node->keys[i], node->values[i], &list[i]);
+	r->config->sources = list;
+	r->config->n_sources = node->n;
 }
 
 static void read_listen(const struct reader *r, const struct yaml_node *node)
@@ -280,10 +319,10 @@ static void read_root(const struct reader *r, const struct yaml_node *root)
 	if (gpus && gpus->n > 0)
 		unavailable(r, yaml_get(root, "limits"), "gpus", "GPUs");
 	unavailable(r, root, "registries", "pushing to registries");
-	unavailable(r, root, "metric_sources", "metric sources");
 	unavailable(r, root, "executors", "executors other than this machine");
 	read_repositories(r, yaml_get(root, "repositories"));
 	read_targets(r, yaml_get(root, "targets"));
+	read_sources(r, yaml_get(root, "metric_sources"));
 }
 
 static char *folder_of(const char *file)
@@ -361,6 +400,14 @@ const struct config_repository *config_repository(const struct config *config, c
 	for (size_t i = 0; i < config->n_repositories; i++)
 		if (strcmp(config->repositories[i].name, name) == 0)
 			return &config->repositories[i];
+	return NULL;
+}
+
+const struct config_source *config_source(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_sources; i++)
+		if (strcmp(config->sources[i].name, name) == 0)
+			return &config->sources[i];
 	return NULL;
 }
 

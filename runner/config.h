@@ -17,6 +17,10 @@ struct config_target {
 	struct globs allow_branches, allow_tags;
 	unsigned approvals;
 };
+struct config_source {
+	const char *name, *kind;      /* kind: the one key that names a registered kind of metric source */
+	const struct yaml_node *body;
+};
 struct config {
 	const char *file;
 	const char *listen;           /* "127.0.0.1:8080"; port 0: the kernel chooses, and `serve` prints it and writes state/listen */
@@ -25,6 +29,7 @@ struct config {
 	unsigned parallel_stages;
 	const struct config_repository *repositories; size_t n_repositories;
 	const struct config_target *targets; size_t n_targets;
+	const struct config_source *sources; size_t n_sources;
 	uint64_t keep_runs_ms, keep_logs_ms;
 	unsigned keep_images;
 	struct arena *arena;
@@ -38,4 +43,5 @@ struct config *config_local(const char *state_dir);
 void config_free(struct config *config);
 const struct config_repository *config_repository(const struct config *config, const char *name);
 const struct config_target *config_target(const struct config *config, const char *name);
+const struct config_source *config_source(const struct config *config, const char *name);
 #endif

@@ -33,10 +33,13 @@ static const struct {
 	{"", ""},
 	{"listen: 127.0.0.1:0\n", ""},
 	{"targets: {prod: {" PROCESS "}}\n", ""},
-	{"registries: {r: {url: x}}\nmetric_sources: {p: {}}\nexecutors: {e: {}}\n",
+	{"metric_sources: {prom: {prometheus: {url: \"http://127.0.0.1:9090\"}}}\n", ""},
+	{"metric_sources: {p: {}}\n", "1:18 metric source \"p\" needs exactly one kind, such as \"prometheus\""},
+	{"metric_sources: {p: {promethius: {}}}\n", "1:22 \"promethius\" is no kind of metric source [did you mean \"prometheus\"?]"},
+	{"metric_sources: {app: {openmetrics: {}}}\n", "1:18 \"app\" is always the copies' own /metrics [choose another name]"},
+	{"registries: {r: {url: x}}\nexecutors: {e: {}}\n",
 	 "1:1 pushing to registries: not available in this build [remove it]\n"
-	 "2:1 metric sources: not available in this build [remove it]\n"
-	 "3:1 executors other than this machine: not available in this build [remove it]"},
+	 "2:1 executors other than this machine: not available in this build [remove it]"},
 	{"limits: {gpus: [0]}\n", "1:10 GPUs: not available in this build [remove it]"},
 	{"limits: {gpus: []}\n", ""},
 	{"listen: localhost\n", "1:9 \"localhost\" is not an address and a port [for example 127.0.0.1:8080]"},
