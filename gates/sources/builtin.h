@@ -5,8 +5,8 @@
  *     const struct builtin_metric *known = builtin_metric_find(metric.metric);   // NULL: the user's own; then `source` and selectors are needed
  *     if (known && builtin_metric_fill(known, &metric, arena, &err) < 0) ...     // what the user did not write
  *
- * The selectors here are in the language of OpenMetrics sources; a Prometheus source understands them too (a bare family means that
- * family on the arm's own copies). For `json` and `command` sources selectors are always the user's. */
+ * The selectors here are in the language of OpenMetrics sources; a Prometheus source understands them too (a plain selector means the
+ * series of the arm's own copies). For `json` and `command` sources selectors are always the user's. */
 #ifndef GATES_SOURCES_BUILTIN_H
 #define GATES_SOURCES_BUILTIN_H
 

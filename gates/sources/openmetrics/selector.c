@@ -15,8 +15,7 @@ struct matcher {
 	pcre2_code *expression; /* or NULL */
 };
 struct alternative {
-	char *family;
-	bool bare;
+	char *family, *conditions;
 	struct matcher matchers[MAX_MATCHERS];
 	size_t n_matchers;
 };
@@ -37,6 +36,7 @@ void selector_free(struct selector *selector)
 			pcre2_code_free(alternative->matchers[j].expression);
 		}
 		free(alternative->family);
+		free(alternative->conditions);
 	}
 	free(selector->alternatives);
 	free(selector);
@@ -141,10 +141,9 @@ static int take_matcher(struct cursor *c, struct alternative *alternative, struc
 
 static int take_matchers(struct cursor *c, struct alternative *alternative, struct error **err)
 {
-	alternative->bare = *c->at != '{';
-	if (alternative->bare)
+	if (*c->at != '{')
 		return 0;
-	c->at++;
+	const char *begin = ++c->at;
 	for (;;) {
 		skip_blanks(c);
 		if (*c->at == '}')
@@ -157,6 +156,10 @@ static int take_matchers(struct cursor *c, struct alternative *alternative, stru
 		else if (*c->at != '}')
 			return fail(c, err, "\",\" or \"}\"");
 	}
+	size_t len = (size_t)(c->at - begin);
+	while (len && strchr(" \t\n,", begin[len - 1]))
+		len--;
+	alternative->conditions = xstrndup(begin, len);
 	c->at++;
 	skip_blanks(c);
 	return 0;
@@ -200,9 +203,11 @@ const char *selector_family(const struct selector *selector, size_t alternative)
 	return selector->alternatives[alternative].family;
 }
 
-bool selector_is_bare(const struct selector *selector, size_t alternative)
+const char *selector_conditions(const struct selector *selector, size_t alternative)
 {
-	return selector->alternatives[alternative].bare;
+	const char *conditions = selector->alternatives[alternative].conditions;
+
+	return conditions ? conditions : "";
 }
 
 static int matches(const struct matcher *matcher, const char *value, bool *ret, struct error **err)

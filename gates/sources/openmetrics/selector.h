@@ -16,7 +16,7 @@ DEFINE_CLEANUP(struct selector, selector_free);
 /* How many alternatives, and their families' names. */
 size_t selector_count(const struct selector *selector);
 const char *selector_family(const struct selector *selector, size_t alternative);
-bool selector_is_bare(const struct selector *selector, size_t alternative); /* a family without "{" */
+const char *selector_conditions(const struct selector *selector, size_t alternative); /* as written between the braces; "" without any */
 /* All its conditions hold. INVALID: an expression ran into its limit. */
 int selector_matches(const struct selector *selector, size_t alternative, const struct page_sample *sample, bool *ret, struct error **err) must_check;
 

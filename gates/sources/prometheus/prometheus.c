@@ -54,7 +54,7 @@ struct query {
 struct query_watch {
 	struct watch_core core;
 	struct prometheus *source;
-	struct selector *bare; /* DISTRIBUTION written as bare families; else NULL */
+	struct selector *bare; /* DISTRIBUTION written as plain selectors; else NULL */
 	bool windowed;
 	struct fetches *fetches;
 	struct answer_asked asked;
@@ -64,16 +64,14 @@ struct query_watch {
 
 /* ---- queries ---- */
 
-/* Families without "{" stand for those of the arm's own copies. NULL: it is PromQL. */
+/* A selector as for a metrics page, without a word about the arm, stands for the series of the arm's own copies. NULL: it is PromQL. */
 static struct selector *bare_families(const char *text)
 {
 	struct selector *selector CLEANUP(selector_free) = NULL;
+	unsigned names = 0;
 
-	if (!text || selector_parse(text, &selector, NULL) < 0)
+	if (!text || template_names(text, &names, NULL) < 0 || names || selector_parse(text, &selector, NULL) < 0)
 		return NULL;
-	for (size_t i = 0; i < selector_count(selector); i++)
-		if (!selector_is_bare(selector, i))
-			return NULL;
 	return STEAL(selector);
 }
 
@@ -105,7 +103,8 @@ static char *whole_query(const char *text, const char *by, bool distribution)
 	buf_init(&query, QUERY_MAX);
 	for (size_t i = 0; bare && i < selector_count(bare); i++) {
 		cleanup_free char *name = distribution ? stored_name(bare, i, by) : xstrdup(selector_family(bare, i));
-		buf_addf(&query, "%s%s{instance=~\"{{instances}}\"}", i ? " or " : "", name);
+		const char *conditions = selector_conditions(bare, i);
+		buf_addf(&query, "%s%s{%s%sinstance=~\"{{instances}}\"}", i ? " or " : "", name, conditions, *conditions ? "," : "");
 	}
 	return bare ? buf_steal(&query) : xstrdup(text);
 }
@@ -145,7 +144,7 @@ static const char *check(const struct analysis_metric *metric, char *space, size
 		return problem;
 	case METRIC_DISTRIBUTION:
 		if (metric->by && strchr(metric->by, '|') && !is_bare(metric->distribution))
-			return "`by` names one label; several are for bare families with \"|\" between them";
+			return "`by` names one label; several are for plain selectors with \"|\" between them";
 		return check_query("distribution", metric->distribution, space, size, &one);
 	case METRIC_MEAN:
 		return check_query("value", metric->value, space, size, &one);
@@ -290,7 +289,7 @@ static int take_class(const struct answer_series *series, const char *by, struct
 	return arm_samples_add(samples, &sample, err);
 }
 
-/* Which of the bare families a series belongs to. */
+/* Which of the plain selectors' families a series belongs to. */
 static size_t alternative_of(const struct query_watch *watch, const struct answer_series *series)
 {
 	const char *name = answer_label(series, "__name__");
@@ -536,7 +535,7 @@ static void read_metric(struct source_watch *base, const struct source_arm arms[
 const struct source_ops prometheus_source = {
 	.name = "prometheus",
 	.doc = "asks a Prometheus: instant queries for counters and distributions, range queries for values. Selectors are PromQL with {{...}}, "
-	       "or bare families, which mean those of the arm's own copies",
+	       "or plain selectors (family{label=\"x\"}), which mean the series of the arm's own copies",
 	.config = &config_schema,
 	.check = check,
 	.open = open_source,

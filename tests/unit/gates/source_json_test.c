@@ -232,7 +232,7 @@ static void wrong_documents_are_errors_that_name_the_address(void **state)
 		const char *message;
 	} cases[] = {
 		{{.body = "{\"x\":1"}, "no JSON: line 1, column 6: '}' expected near end of file"},
-		{{.body = "{\"x\":1,\"x\":2}"}, "no JSON: line 1, column 11: duplicate object key near '\"x\"'"},
+		{{.body = "{\"x\":1,\"x\":2}"}, "no JSON: line 1, column 10: duplicate object key near '\"x\"'"},
 		{{.status = 404}, "answers 404 instead of 200"},
 		{{.body = "{\"v1\":7,\"v2\":{}}"}, "candidate: value: /v2 is a mapping, not a number"},
 		{{.hang = true}, "no answer within 300 ms"},

@@ -237,7 +237,7 @@ static void counters_of_several_series_are_compared_one_by_one(void **state)
 	};
 	struct http_peer *peer = http_peer_start(script, ARRAY_SIZE(script));
 	const struct analysis_metric metric = {
-		.metric = "accuracy", .kind = METRIC_RATE, .events = "penstock_labeled_correct_total", .total = "penstock_labeled_total"};
+		.metric = "accuracy", .kind = METRIC_RATE, .events = "penstock_labeled_correct_total", .total = "penstock_labeled_total{a=\"b\", }"};
 	struct bench bench;
 	struct told told;
 	bench_open(&bench, peer, &metric, "");
@@ -252,7 +252,7 @@ static void counters_of_several_series_are_compared_one_by_one(void **state)
 	assert_string_equal(told.reading.note, "stable: counters of 1 instance were reset; candidate: counters of 1 instance were reset");
 	bool found = false;
 	for (size_t i = 0; i < 4; i++)
-		found = found || strstr(http_peer_request(peer, i), "query=penstock_labeled_total%7Binstance%3D~%22h%3A2%22%7D&time=1000.000&") != NULL;
+		found = found || strstr(http_peer_request(peer, i), "query=penstock_labeled_total%7Ba%3D%22b%22%2Cinstance%3D~%22h%3A2%22%7D&time=1000.000&") != NULL;
 	assert_true(found);
 	bench_close(&bench);
 	http_peer_finish(peer);
@@ -408,7 +408,8 @@ static void queries_that_cannot_tell_the_arms_apart_are_refused(void **state)
 		const char *problem;
 	} cases[] = {
 		{{.kind = METRIC_RATE, .events = "e{v=\"{{version}}\"}", .total = "t_total"}, NULL},
-		{{.kind = METRIC_MEAN, .value = "x{a=\"1\"}"},
+		{{.kind = METRIC_MEAN, .value = "x{a=\"1\"}"}, NULL},
+		{{.kind = METRIC_MEAN, .value = "avg(x{a=\"1\"})"},
 		 "value: the query is the same for both arms; tell them apart with {{arm}}, {{version}}, {{image}} or {{instances}}, for example "
 		 "requests_total{instance=~\"{{instances}}\"}"},
 		{{.kind = METRIC_MEAN, .value = "x{a=\"{{vers}}\"}"},
@@ -418,7 +419,7 @@ static void queries_that_cannot_tell_the_arms_apart_are_refused(void **state)
 		{{.kind = METRIC_RATE, .events = "e"}, "a rate from a metric source needs `events` and `total`"},
 		{{.kind = METRIC_RATE, .events = "e", .total = "t", .by = "x"}, "a rate has `events` and `total`, and neither `value`, `distribution` nor `by`"},
 		{{.kind = METRIC_DISTRIBUTION, .distribution = "sum by (a, b) (x{v=\"{{version}}\"})", .by = "a|b"},
-		 "`by` names one label; several are for bare families with \"|\" between them"},
+		 "`by` names one label; several are for plain selectors with \"|\" between them"},
 		{{.kind = METRIC_LATENCY}, "latency is judged by the router's own counts: leave `source` out"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

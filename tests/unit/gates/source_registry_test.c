@@ -52,8 +52,7 @@ static void built_in_selectors_suit_the_kinds_that_understand_them(void **state)
 		char space[512];
 		assert_ok(builtin_metric_fill(builtin_metric_find(names[i]), &metric, arena, &err), err);
 		assert_null(source_check(source_find("openmetrics"), &metric, space, sizeof(space)));
-		if (strcmp(names[i], "feature_bins.amount") != 0) /* has a condition, so there it is PromQL that names no arm */
-			assert_null(source_check(source_find("prometheus"), &metric, space, sizeof(space)));
+		assert_null(source_check(source_find("prometheus"), &metric, space, sizeof(space)));
 	}
 }
 
