@@ -37,7 +37,8 @@ const struct strategy_ops *strategy_find(enum strategy strategy)
 	switch (strategy) {
 	case STRATEGY_CANARY:
 		return &strategy_canary;
-	case STRATEGY_BLUE_GREEN: /* Without its preview checks, which the deploy stage refuses in this build, it is this. */
+	case STRATEGY_BLUE_GREEN:
+		return &strategy_blue_green;
 	case STRATEGY_IMMEDIATE:
 		return &strategy_immediate;
 	}
@@ -59,19 +60,24 @@ void rollout_start(int64_t id, bool has_stable, int64_t now_ms, struct rollout *
 
 /* ---- what the other files build on ---- */
 
+void copy_text(char *ret, size_t size, const char *text)
+{
+	size_t len = strlen(text);
+	if (len >= size) {
+		len = size - 1;
+		while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
+			len--;
+	}
+	memmove(ret, text, len);
+	ret[len] = '\0';
+}
+
 static void say(char *ret, size_t size, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 static void say(char *ret, size_t size, const char *fmt, va_list args)
 {
 	char text[512];
 	vsnprintf(text, sizeof(text), fmt, args);
-	size_t len = strlen(text);
-	if (len >= size) { /* Cut between characters: what is stored as JSON must stay UTF-8. */
-		len = size - 1;
-		while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
-			len--;
-	}
-	memcpy(ret, text, len);
-	ret[len] = '\0';
+	copy_text(ret, size, text);
 }
 
 static void go_to(struct turn *turn, enum rollout_state state, const char *decided_by)
@@ -86,6 +92,9 @@ static void go_to(struct turn *turn, enum rollout_state state, const char *decid
 	next->paused_ms = 0;
 	next->step_confirmed = false;
 	next->unready_since_ms = 0;
+	next->verified = false;
+	next->approved_by[0] = '\0';
+	next->preview = false;
 	if (decided_by != next->decided_by)
 		snprintf(next->decided_by, sizeof(next->decided_by), "%s", decided_by);
 }
@@ -103,13 +112,23 @@ void go_back(struct turn *turn, const char *decided_by, const char *fmt, ...)
 {
 	struct rollout *next = turn->next;
 	/* A candidate that never had traffic has none to lose, so if nothing can be read back nothing has to be. */
-	bool nothing_to_undo = state_beneath(next) == ROLLOUT_STARTING && !next->exposed;
+	bool nothing_to_undo = next->state != ROLLOUT_ROLLING_BACK && !next->exposed;
 	bool over = nothing_to_undo && (!turn->known || (!next->has_stable && !turn->candidate.weight_ppm));
+	next->emergency = false;
 	go_to(turn, over ? ROLLOUT_FAILED : ROLLOUT_ROLLING_BACK, decided_by);
 	va_list args;
 	va_start(args, fmt);
 	say(next->reason, sizeof(next->reason), fmt, args);
 	va_end(args);
+}
+
+void await_person(struct turn *turn, const char *decided_by, const char *why)
+{
+	struct rollout *next = turn->next;
+	next->state = next->paused_from = ROLLOUT_AWAITING;
+	next->state_since_ms = turn->in->now_ms;
+	copy_text(next->decided_by, sizeof(next->decided_by), decided_by);
+	copy_text(next->reason, sizeof(next->reason), why);
 }
 
 void wait_for(struct turn *turn, bool held, const char *fmt, ...)
@@ -125,123 +144,6 @@ void wake_at(struct turn *turn, int64_t at_ms)
 {
 	if (at_ms < turn->out->wake_at_ms)
 		turn->out->wake_at_ms = at_ms;
-}
-
-/* ---- commands ---- */
-
-static const char *stop_clock(struct turn *turn)
-{
-	struct rollout *next = turn->next;
-	switch (next->state) {
-	case ROLLOUT_STARTING:
-	case ROLLOUT_STEPPING:
-	case ROLLOUT_KEEPING_OLD:
-		next->paused_from = next->state;
-		next->state = ROLLOUT_PAUSED;
-		next->state_since_ms = turn->in->now_ms;
-		return NULL;
-	case ROLLOUT_PAUSED:
-		return "it is paused already";
-	case ROLLOUT_PROMOTING:
-		return "all traffic is moving to the candidate; this ends in a moment, and the old copies are kept for keep_old";
-	case ROLLOUT_ROLLING_BACK:
-		return "it is going back; that is not stopped halfway";
-	case ROLLOUT_PROMOTED:
-	case ROLLOUT_ROLLED_BACK:
-	case ROLLOUT_FAILED:
-		return "the rollout is finished";
-	}
-	abort();
-}
-
-static void start_clock(struct turn *turn)
-{
-	struct rollout *next = turn->next;
-	int64_t span = turn->in->now_ms - next->state_since_ms;
-	next->paused_ms += span > 0 ? span : 0;
-	next->state = next->paused_from;
-	next->state_since_ms = turn->in->now_ms;
-}
-
-static const char *promote(struct turn *turn)
-{
-	struct rollout *next = turn->next;
-	const char *who = turn->in->command_by ? turn->in->command_by : "a person";
-	if (next->state == ROLLOUT_PAUSED)
-		start_clock(turn);
-	switch (next->state) {
-	case ROLLOUT_STARTING:
-	case ROLLOUT_KEEPING_OLD:
-		next->skip_waiting = true;
-		return NULL;
-	case ROLLOUT_STEPPING:
-		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted by %s, skipping what was left of the steps", who);
-		return NULL;
-	case ROLLOUT_ROLLING_BACK:
-		if (!next->has_stable)
-			return "the first release is being taken back; push it again";
-		if (!turn->known || turn->stable.ready || !turn->candidate.ready)
-			return "it is going back to a stable release that is ready; push a new release instead";
-		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted by %s: the stable release has no ready copy", who);
-		return NULL;
-	case ROLLOUT_PROMOTING:
-		return "it is being promoted already";
-	case ROLLOUT_PROMOTED:
-	case ROLLOUT_ROLLED_BACK:
-	case ROLLOUT_FAILED:
-		return "the rollout is finished";
-	case ROLLOUT_PAUSED:
-		break;
-	}
-	abort();
-}
-
-/* "rolled back by uid:0(root)", "rolled back: superseded by run 3" */
-#define ROLLED_BACK_FORMAT "rolled back%s %s"
-#define ROLLED_BACK_ARGS(in) (in)->command_why ? ":" : " by", (in)->command_why ? (in)->command_why : (in)->command_by ? (in)->command_by : "a person"
-
-static const char *rollback(struct turn *turn)
-{
-	if (rollout_is_final(turn->next->state))
-		return "the rollout is finished";
-	if (turn->next->state == ROLLOUT_ROLLING_BACK)
-		return "it is going back already";
-	go_back(turn, "operator", ROLLED_BACK_FORMAT, ROLLED_BACK_ARGS(turn->in));
-	return NULL;
-}
-
-static const char *obey_same_image(struct turn *turn)
-{
-	if (rollout_is_final(turn->next->state))
-		return "the rollout is finished";
-	if (turn->in->command != ROLLOUT_ROLLBACK)
-		return "the same image is live already; there are no steps to take";
-	enter(turn, ROLLOUT_FAILED, "operator", ROLLED_BACK_FORMAT, ROLLED_BACK_ARGS(turn->in));
-	return NULL;
-}
-
-static const char *obey(struct turn *turn)
-{
-	if (turn->in->command == ROLLOUT_NONE)
-		return NULL;
-	if (turn->same_image)
-		return obey_same_image(turn);
-	switch (turn->in->command) {
-	case ROLLOUT_PROMOTE:
-		return promote(turn);
-	case ROLLOUT_ROLLBACK:
-		return rollback(turn);
-	case ROLLOUT_PAUSE:
-		return stop_clock(turn);
-	case ROLLOUT_RESUME:
-		if (turn->next->state != ROLLOUT_PAUSED)
-			return "it is not paused";
-		start_clock(turn);
-		return NULL;
-	case ROLLOUT_NONE:
-		break;
-	}
-	abort();
 }
 
 /* ---- one turn ---- */
@@ -266,6 +168,21 @@ static void see(struct turn *turn)
 	turn->settled = turn->applied && actual->generation >= now->generation;
 }
 
+/* One look may lie; two in a row that show the same are believed where a mistake could not be undone. */
+static void remember_look(struct turn *turn)
+{
+	struct rollout *next = turn->next;
+	if (!turn->known)
+		return; /* no look */
+	int64_t seen_at_ms = turn->in->actual->seen_at_ms > 0 ? turn->in->actual->seen_at_ms : turn->in->now_ms;
+	if (!turn->applied)
+		next->seen_applied_ms = 0;
+	else if (!next->seen_applied_ms)
+		next->seen_applied_ms = seen_at_ms;
+	else
+		turn->twice = next->seen_applied_ms != seen_at_ms;
+}
+
 static void add_arm(struct desired *desired, const struct release *release, const struct rollout_arm *arm)
 {
 	if (release && arm->replicas > 0)
@@ -281,9 +198,14 @@ static void tell_desired(const struct turn *turn)
 		.generation = turn->next->generation,
 		.health_path = in->spec->health_path,
 		.health_within_ms = in->spec->health_within_ms,
+		.restart_after_ms = in->spec->restart_after_ms,
+		.memory_bytes = in->spec->memory_bytes,
+		.cpu = in->spec->cpu,
 	};
 	add_arm(desired, in->stable, &turn->next->stable);
+	unsigned before = desired->n_arms;
 	add_arm(desired, in->candidate, &turn->next->candidate);
+	desired->preview = turn->next->preview && desired->n_arms > before ? desired->n_arms : 0;
 }
 
 static bool same_arm(const struct rollout_arm *a, const struct rollout_arm *b)
@@ -291,17 +213,29 @@ static bool same_arm(const struct rollout_arm *a, const struct rollout_arm *b)
 	return a->replicas == b->replicas && a->weight_ppm == b->weight_ppm;
 }
 
+static bool same_desired(const struct rollout *a, const struct rollout *b)
+{
+	return same_arm(&a->stable, &b->stable) && same_arm(&a->candidate, &b->candidate) && a->preview == b->preview;
+}
+
+static bool harm_forbids(enum rollout_command command)
+{
+	return command != ROLLOUT_NONE && command != ROLLOUT_ROLLBACK;
+}
+
 static void take_turn(struct turn *turn)
 {
 	struct rollout *next = turn->next;
+	enum rollout_command command = turn->in->command;
 	next->waits_for[0] = '\0';
 	next->held = false;
-	bool harmed = state_harm(turn);
-	if (harmed && (turn->in->command == ROLLOUT_PROMOTE || turn->in->command == ROLLOUT_PAUSE || turn->in->command == ROLLOUT_RESUME))
-		turn->out->refused = "the candidate has just been found harmful; it is going back";
-	else if (!harmed)
+	/* In an emergency a person knows better; their word is obeyed even in the turn that finds harm. */
+	bool harmed = !is_emergency(command) && state_harm(turn);
+	if (!harmed)
 		turn->out->refused = obey(turn);
-	if (!harmed && next->state == turn->now->state)
+	else if (harm_forbids(command))
+		turn->out->refused = "the candidate has just been found harmful; it is going back";
+	if (!harmed && next->state == turn->now->state && !turn->out->new_step)
 		state_act(turn);
 	place_arms(turn);
 	turn->out->changed_state = next->state != turn->now->state;
@@ -309,9 +243,11 @@ static void take_turn(struct turn *turn)
 		wait_for(turn, false, "the next look at the target");
 		wake_at(turn, turn->in->now_ms);
 	}
-	turn->out->changed_desired = !same_arm(&next->stable, &turn->now->stable) || !same_arm(&next->candidate, &turn->now->candidate);
-	if (turn->out->changed_desired)
+	turn->out->changed_desired = !same_desired(next, turn->now);
+	if (turn->out->changed_desired) {
 		next->generation++;
+		next->seen_applied_ms = 0;
+	}
 }
 
 void rollout_next(const struct rollout *rollout, const struct rollout_input *input, struct rollout_output *ret)
@@ -321,6 +257,7 @@ void rollout_next(const struct rollout *rollout, const struct rollout_input *inp
 	turn.stable_replicas = input->stable_replicas ? input->stable_replicas : input->spec->replicas;
 	turn.same_image = rollout->has_stable && input->stable && strcmp(input->stable->image, input->candidate->image) == 0;
 	see(&turn);
+	remember_look(&turn);
 	if (rollout_is_final(rollout->state))
 		out.refused = obey(&turn);
 	else

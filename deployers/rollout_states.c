@@ -1,9 +1,14 @@
 /* What happens by itself in each state, at most one transition a turn. */
 #include "deployers/rollout_priv.h"
 
-/* A driver tells `failed` when a copy is not ready within health_within of its start; before that comes unpacking. This is for targets that tell
- * nothing. */
+#include "base/clock.h"
+
 #define STARTING_SLACK_MS 60000
+
+int64_t coming_up_ms(const struct rollout_spec *spec)
+{
+	return 2 * (int64_t)spec->health_within_ms + STARTING_SLACK_MS;
+}
 
 enum rollout_state state_beneath(const struct rollout *rollout)
 {
@@ -26,16 +31,30 @@ bool has_deciding_metrics(const struct rollout_spec *spec)
 	return false;
 }
 
+static bool is_canary(const struct turn *turn)
+{
+	return turn->in->spec->strategy == STRATEGY_CANARY;
+}
+
+/* A canary that waits for a person keeps the traffic of its step. */
+static bool has_a_step(const struct turn *turn)
+{
+	enum rollout_state state = state_beneath(turn->next);
+	return state == ROLLOUT_STEPPING || (state == ROLLOUT_AWAITING && is_canary(turn));
+}
+
 uint32_t wanted_ppm(const struct turn *turn)
 {
 	switch (state_beneath(turn->next)) {
 	case ROLLOUT_STEPPING:
-		return turn->in->spec->steps_ppm[turn->next->step];
+	case ROLLOUT_AWAITING:
+		return has_a_step(turn) ? turn->in->spec->steps_ppm[turn->next->step] : 0;
 	case ROLLOUT_PROMOTING:
 	case ROLLOUT_KEEPING_OLD:
 	case ROLLOUT_PROMOTED:
 		return ALL_PPM;
 	case ROLLOUT_STARTING:
+	case ROLLOUT_VERIFYING:
 	case ROLLOUT_PAUSED:
 	case ROLLOUT_ROLLING_BACK:
 	case ROLLOUT_ROLLED_BACK:
@@ -43,6 +62,52 @@ uint32_t wanted_ppm(const struct turn *turn)
 		return 0;
 	}
 	abort();
+}
+
+static unsigned copies_of_step(const struct turn *turn, unsigned step)
+{
+	const struct rollout_spec *spec = turn->in->spec;
+	unsigned asked = step < spec->n_steps ? spec->terms[step].replicas : 0;
+	return asked && asked < spec->replicas ? asked : spec->replicas;
+}
+
+unsigned wanted_copies(const struct turn *turn)
+{
+	const struct rollout *next = turn->next;
+	switch (state_beneath(next)) {
+	case ROLLOUT_STARTING:
+		return is_canary(turn) && next->has_stable && !next->fast_track && !next->emergency ? copies_of_step(turn, 0) : turn->in->spec->replicas;
+	case ROLLOUT_STEPPING:
+	case ROLLOUT_AWAITING:
+		return has_a_step(turn) ? copies_of_step(turn, next->step) : turn->in->spec->replicas;
+	case ROLLOUT_VERIFYING:
+	case ROLLOUT_PROMOTING:
+	case ROLLOUT_KEEPING_OLD:
+	case ROLLOUT_PROMOTED:
+		return turn->in->spec->replicas;
+	case ROLLOUT_PAUSED:
+	case ROLLOUT_ROLLING_BACK: /* none is added for the way back; those that may have traffic stay */
+	case ROLLOUT_ROLLED_BACK:
+	case ROLLOUT_FAILED:
+		return 0;
+	}
+	abort();
+}
+
+unsigned needed_copies(const struct turn *turn)
+{
+	return turn->next->emergency ? 1 : wanted_copies(turn);
+}
+
+unsigned copies_before(const struct turn *turn)
+{
+	const struct rollout *next = turn->next;
+	unsigned needed = needed_copies(turn), before = needed;
+	if (state_beneath(next) == ROLLOUT_STEPPING && next->step)
+		before = copies_of_step(turn, next->step - 1);
+	else if (state_beneath(next) == ROLLOUT_PROMOTING && is_canary(turn) && next->has_stable && !next->fast_track)
+		before = copies_of_step(turn, next->step);
+	return before < needed ? before : needed;
 }
 
 static void rolling_back_is_over(struct turn *turn)
@@ -54,27 +119,58 @@ static void rolling_back_is_over(struct turn *turn)
 	next->paused_ms = 0;
 }
 
+static const char *plural(unsigned n)
+{
+	return n == 1 ? "y" : "ies";
+}
+
+static void begin_fast_track(struct turn *turn)
+{
+	const struct rollout *next = turn->next;
+	char live[48] = "within the rollback window", when[RFC3339_SIZE];
+	if (next->was_live_ms) {
+		clock_rfc3339(next->was_live_ms, when);
+		snprintf(live, sizeof(live), "until %s", when);
+	}
+	unsigned copies = turn->in->spec->replicas;
+	enter(turn, ROLLOUT_PROMOTING, "policy", "fast track: it was live %s; %s%u cop%s ready", live, copies == 1 ? "its " : "all ", copies,
+	      copies == 1 ? "y is" : "ies are");
+}
+
+/* The copies it begins with are ready. */
+static void begin(struct turn *turn)
+{
+	const struct rollout_spec *spec = turn->in->spec;
+	const struct rollout *next = turn->next;
+	if (next->emergency)
+		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted in an emergency: %u of %u copies ready", turn->candidate.ready, spec->replicas);
+	else if (!next->has_stable)
+		enter(turn, ROLLOUT_PROMOTING, "health", spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready",
+		      spec->replicas);
+	else if (next->fast_track)
+		begin_fast_track(turn);
+	else
+		strategy_find(spec->strategy)->ready(turn);
+}
+
 static void starting(struct turn *turn)
 {
 	const struct rollout_spec *spec = turn->in->spec;
 	const char *trouble = turn->in->trouble;
-	int64_t deadline = 2 * (int64_t)spec->health_within_ms + STARTING_SLACK_MS;
-	if (turn->known && turn->candidate.ready >= spec->replicas) {
-		if (!turn->next->has_stable)
-			enter(turn, ROLLOUT_PROMOTING, "health", spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready",
-			      spec->replicas);
-		else
-			strategy_find(spec->strategy)->ready(turn);
+	int64_t deadline = coming_up_ms(spec);
+	unsigned needed = needed_copies(turn);
+	if (turn->known && turn->candidate.ready >= needed) {
+		begin(turn);
 	} else if (trouble && turn->in->trouble_is_final) {
 		go_back(turn, "target", "the target cannot run it: %s", trouble);
 	} else if (elapsed_ms(turn) >= deadline) {
 		if (trouble || !turn->known)
 			go_back(turn, "target", "the target did not start it: %s", trouble ? trouble : "it does not answer");
 		else
-			go_back(turn, "health", "%u of %u copies ready when time was up%s%s", turn->candidate.ready, spec->replicas,
+			go_back(turn, "health", "%u of %u copies ready when time was up%s%s", turn->candidate.ready, needed,
 				turn->candidate.message[0] ? ": " : "", turn->candidate.message);
 	} else {
-		wait_for(turn, false, "the candidate's %u cop%s to be ready", spec->replicas, spec->replicas == 1 ? "y" : "ies");
+		wait_for(turn, false, "the candidate's %u cop%s to be ready", needed, plural(needed));
 		wake_at(turn, turn->next->step_since_ms + turn->next->paused_ms + deadline);
 	}
 }
@@ -94,7 +190,7 @@ static bool step_is_confirmed(struct turn *turn)
 		return true;
 	if (turn->known && !turn->stable.ready && next->has_stable)
 		wait_for(turn, true, "the stable release, which has no ready copy; its traffic goes to the candidate");
-	else if (turn->known && turn->candidate.ready < turn->in->spec->replicas)
+	else if (turn->known && turn->candidate.ready < needed_copies(turn))
 		wait_for(turn, false, "the candidate's missing copies");
 	else
 		wait_for(turn, turn->in->trouble != NULL, "%u.%02u%% of the traffic to reach the candidate%s%s", wanted / 10000, wanted % 10000 / 100,
@@ -102,17 +198,27 @@ static bool step_is_confirmed(struct turn *turn)
 	return false;
 }
 
+static const char second_look[] = "a second look to confirm it, before copies are removed";
+
 static void promoting(struct turn *turn)
 {
 	struct rollout *next = turn->next;
+	bool keep = next->has_stable && turn->in->spec->keep_old_ms > 0;
 	bool there = turn->applied && turn->candidate.ready > 0 && next->candidate.weight_ppm == ALL_PPM && turn->candidate.weight_ppm == ALL_PPM &&
 		     !turn->stable.weight_ppm;
 	if (!there) {
 		bool down = turn->known && !turn->candidate.ready;
-		wait_for(turn, down, down ? "a ready copy of the candidate" : "all traffic to be seen on the candidate");
+		unsigned needed = needed_copies(turn);
+		if (turn->known && !down && turn->candidate.ready < needed)
+			wait_for(turn, false, "all %u copies of the candidate to be ready", needed);
+		else
+			wait_for(turn, down, down ? "a ready copy of the candidate" : "all traffic to be seen on the candidate");
 		return;
 	}
-	bool keep = next->has_stable && turn->in->spec->keep_old_ms > 0;
+	if (next->has_stable && !keep && !turn->twice) {
+		wait_for(turn, false, "%s", second_look);
+		return;
+	}
 	char decided_by[sizeof(next->decided_by)], reason[sizeof(next->reason)];
 	memcpy(decided_by, next->decided_by, sizeof(decided_by)); /* what led to the promotion stays the reason */
 	memcpy(reason, next->reason, sizeof(reason));
@@ -129,6 +235,8 @@ static void keeping_old(struct turn *turn)
 		wake_at(turn, next->step_since_ms + next->paused_ms + keep);
 	} else if (!turn->applied || turn->stable.weight_ppm || turn->candidate.weight_ppm != ALL_PPM || !turn->candidate.ready) {
 		wait_for(turn, turn->known && !turn->candidate.ready, "all traffic to be seen on the candidate before the old copies are removed");
+	} else if (!turn->twice) {
+		wait_for(turn, false, "%s", second_look);
 	} else {
 		next->state = ROLLOUT_PROMOTED;
 		next->state_since_ms = turn->in->now_ms;
@@ -138,9 +246,11 @@ static void keeping_old(struct turn *turn)
 static void rolling_back(struct turn *turn)
 {
 	const struct rollout *next = turn->next;
-	bool off = turn->known && !next->candidate.weight_ppm && !turn->candidate.weight_ppm;
-	if (off) {
+	bool off = next->exposed ? turn->applied : turn->known && !turn->candidate.weight_ppm;
+	if (off && !next->candidate.weight_ppm && (turn->twice || !next->exposed)) {
 		rolling_back_is_over(turn);
+	} else if (off && !next->candidate.weight_ppm) {
+		wait_for(turn, false, "%s", second_look);
 	} else if (next->has_stable && turn->known && next->candidate.weight_ppm && !turn->stable.ready) {
 		wait_for(turn, true, "the stable release, which has no ready copy; traffic stays with the candidate until it has");
 	} else if (next->has_stable && turn->known && next->candidate.weight_ppm && !stable_is_fit(turn)) {
@@ -157,7 +267,7 @@ static void same_image(struct turn *turn)
 	if (turn->applied && turn->candidate.ready >= spec->replicas && turn->candidate.weight_ppm == ALL_PPM) {
 		turn->next->promoted_at_ms = turn->in->now_ms;
 		enter(turn, ROLLOUT_PROMOTED, "", "the same image is live already; nothing to compare");
-	} else if (elapsed_ms(turn) >= 2 * (int64_t)spec->health_within_ms + STARTING_SLACK_MS) {
+	} else if (elapsed_ms(turn) >= coming_up_ms(spec)) {
 		bool target = turn->in->trouble || !turn->known;
 		enter(turn, ROLLOUT_FAILED, target ? "target" : "health", "%u of %u copies ready when time was up%s%s", turn->candidate.ready,
 		      spec->replicas, turn->in->trouble ? ": " : "", turn->in->trouble ? turn->in->trouble : "");
@@ -167,60 +277,74 @@ static void same_image(struct turn *turn)
 	}
 }
 
-/* The target shows that the candidate has lost copies it had. */
+/* The target shows that the candidate has lost copies it had, or does not get those it needs next. */
 static bool lost_health(struct turn *turn, bool some_are_enough)
 {
 	struct rollout *next = turn->next;
 	const struct arm_status *arm = &turn->candidate;
-	unsigned replicas = turn->in->spec->replicas;
+	unsigned needed = needed_copies(turn);
 	if (!turn->known)
 		return false;
-	if (arm->ready >= replicas)
+	if (arm->ready >= needed)
 		next->unready_since_ms = 0;
 	else if (!next->unready_since_ms)
 		next->unready_since_ms = turn->in->now_ms;
+	int64_t patience = arm->ready < copies_before(turn) ? (int64_t)turn->in->spec->health_within_ms : coming_up_ms(turn->in->spec);
 	int64_t lacking = next->unready_since_ms ? turn->in->now_ms - next->unready_since_ms : 0;
-	bool long_enough = next->unready_since_ms && lacking >= (int64_t)turn->in->spec->health_within_ms;
+	bool long_enough = next->unready_since_ms && lacking >= patience;
 	/* None ready while a change is on its way (a router that restarts shows that for a moment) is not yet harm. */
 	bool none = !arm->ready && (turn->settled || long_enough);
 	if (next->unready_since_ms)
-		wake_at(turn, next->unready_since_ms + (int64_t)turn->in->spec->health_within_ms);
-	return none || (arm->failed && arm->ready < replicas) || (long_enough && !some_are_enough);
+		wake_at(turn, next->unready_since_ms + patience);
+	return none || (arm->failed && arm->ready < needed) || (long_enough && !some_are_enough);
 }
 
 static const char *health_text(const struct turn *turn, char *text, size_t size)
 {
 	const struct arm_status *arm = &turn->candidate;
-	snprintf(text, size, "the candidate lost its health: %u of %u copies ready%s%s", arm->ready, turn->in->spec->replicas,
-		 arm->message[0] ? ": " : "", arm->message);
+	snprintf(text, size, "the candidate lost its health: %u of %u copies ready%s%s", arm->ready, needed_copies(turn), arm->message[0] ? ": " : "",
+		 arm->message);
 	return text;
+}
+
+static bool harm_while_judged(struct turn *turn)
+{
+	const struct analysis_verdict *verdict = turn->in->verdict;
+	char text[240];
+	if (lost_health(turn, false)) {
+		go_back(turn, "health", "%s", health_text(turn, text, sizeof(text)));
+		return true;
+	}
+	if (has_a_step(turn) && verdict && verdict->verdict == VERDICT_WORSE) {
+		go_back(turn, "analysis", "%s", verdict->reason[0] ? verdict->reason : "the candidate is worse");
+		return true;
+	}
+	if (state_beneath(turn->next) == ROLLOUT_VERIFYING && !turn->next->verified && turn->in->verify == VERIFY_FAILED) {
+		const char *why = turn->in->verify_why;
+		go_back(turn, "verify", "the verify command failed%s%s", why && why[0] ? ": " : "", why ? why : "");
+		return true;
+	}
+	return false;
 }
 
 bool state_harm(struct turn *turn)
 {
 	struct rollout *next = turn->next;
-	const struct analysis_verdict *verdict = turn->in->verdict;
 	char text[240];
 	if (turn->same_image)
 		return false;
 	switch (state_beneath(next)) {
 	case ROLLOUT_STARTING:
-		if (turn->known && turn->candidate.failed && turn->candidate.ready < turn->in->spec->replicas) {
+		if (turn->known && turn->candidate.failed && turn->candidate.ready < needed_copies(turn)) {
 			go_back(turn, "health", "the candidate did not become ready: %s",
 				turn->candidate.message[0] ? turn->candidate.message : "no reason given");
 			return true;
 		}
 		return false;
+	case ROLLOUT_VERIFYING:
 	case ROLLOUT_STEPPING:
-		if (lost_health(turn, false)) {
-			go_back(turn, "health", "%s", health_text(turn, text, sizeof(text)));
-			return true;
-		}
-		if (verdict && verdict->verdict == VERDICT_WORSE) {
-			go_back(turn, "analysis", "%s", verdict->reason[0] ? verdict->reason : "the candidate is worse");
-			return true;
-		}
-		return false;
+	case ROLLOUT_AWAITING:
+		return harm_while_judged(turn);
 	case ROLLOUT_PROMOTING:
 	case ROLLOUT_KEEPING_OLD:
 		/* Once all traffic is on the candidate, going back helps only if there is something to go back to. */
@@ -238,6 +362,14 @@ bool state_harm(struct turn *turn)
 	abort();
 }
 
+static void awaiting(struct turn *turn)
+{
+	bool approval = !has_a_step(turn) || turn->in->spec->terms[turn->next->step].approve;
+	if (has_a_step(turn))
+		step_is_confirmed(turn);
+	wait_for(turn, true, "a person: `penstock %s`, `promote` or `rollback`", approval ? "approve" : "resume");
+}
+
 void state_act(struct turn *turn)
 {
 	if (turn->same_image) {
@@ -251,6 +383,12 @@ void state_act(struct turn *turn)
 	case ROLLOUT_STEPPING:
 		if (step_is_confirmed(turn))
 			strategy_find(turn->in->spec->strategy)->step(turn);
+		return;
+	case ROLLOUT_VERIFYING:
+		strategy_find(turn->in->spec->strategy)->step(turn);
+		return;
+	case ROLLOUT_AWAITING:
+		awaiting(turn);
 		return;
 	case ROLLOUT_PAUSED:
 		if (turn->next->paused_from == ROLLOUT_STEPPING)

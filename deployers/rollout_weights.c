@@ -13,7 +13,7 @@ bool stable_is_fit(const struct turn *turn)
 		return false;
 	/* Fewer copies than there should be are good enough where the alternative is worse: the candidate has none, the stable arm
 	 * carries most of the traffic with them already, or the missing copies had their time to come. */
-	return is_full(&turn->stable, turn->stable_replicas) || !turn->candidate.ready || turn->stable.weight_ppm >= ALL_PPM / 2 ||
+	return is_full(&turn->stable, turn->stable_replicas) || turn->next->emergency || !turn->candidate.ready || turn->stable.weight_ppm >= ALL_PPM / 2 ||
 	       elapsed_ms(turn) >= (int64_t)turn->in->spec->health_within_ms;
 }
 
@@ -32,10 +32,17 @@ static uint32_t share(const struct turn *turn, uint32_t wanted)
 	if (!stable_up)
 		return last; /* Both are down: moving traffic helps nobody. */
 	if (wanted > last)
-		return is_full(&turn->candidate, turn->in->spec->replicas) ? wanted : last;
+		return is_full(&turn->candidate, needed_copies(turn)) ? wanted : last;
 	if (wanted < last && turn->next->state == ROLLOUT_ROLLING_BACK)
 		return stable_is_fit(turn) ? wanted : last;
 	return wanted;
+}
+
+/* Copies are only ever added while the candidate may have traffic: a step that asks for fewer than the one before takes none away. */
+static unsigned copies(const struct turn *turn)
+{
+	unsigned wanted = wanted_copies(turn), last = turn->next->candidate.replicas;
+	return wanted > last ? wanted : last;
 }
 
 static void place_first_release(struct turn *turn)
@@ -43,7 +50,7 @@ static void place_first_release(struct turn *turn)
 	struct rollout_arm *candidate = &turn->next->candidate;
 	uint32_t wanted = wanted_ppm(turn);
 	bool raise = wanted > candidate->weight_ppm;
-	candidate->replicas = turn->next->state == ROLLOUT_FAILED ? 0 : turn->in->spec->replicas;
+	candidate->replicas = turn->next->state == ROLLOUT_FAILED ? 0 : copies(turn);
 	if (turn->next->state == ROLLOUT_FAILED || !raise || (turn->known && turn->candidate.ready > 0))
 		candidate->weight_ppm = wanted;
 }
@@ -71,7 +78,7 @@ void place_arms(struct turn *turn)
 	bool gone = next->state == ROLLOUT_ROLLED_BACK || next->state == ROLLOUT_FAILED;
 	bool won = next->state == ROLLOUT_PROMOTED;
 	uint32_t ppm = won ? ALL_PPM : gone ? 0 : share(turn, wanted_ppm(turn));
-	next->candidate = (struct rollout_arm){gone ? 0 : turn->in->spec->replicas, ppm};
+	next->candidate = (struct rollout_arm){gone ? 0 : copies(turn), ppm};
 	next->stable = (struct rollout_arm){won ? 0 : turn->stable_replicas, ALL_PPM - ppm};
 	next->exposed = next->exposed || ppm > 0;
 }

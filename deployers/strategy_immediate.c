@@ -1,6 +1,11 @@
 /* Immediate: the candidate at full size and weight 0, then all traffic at once. First releases and rollbacks by hand go this way. */
 #include "deployers/rollout_priv.h"
 
+static void leave(struct turn *turn, const char *decided_by, const char *why)
+{
+	enter(turn, ROLLOUT_PROMOTING, decided_by, "%s", why);
+}
+
 static void ready(struct turn *turn)
 {
 	enter(turn, ROLLOUT_PROMOTING, "health", "all %u copies are ready", turn->in->spec->replicas);
@@ -17,4 +22,5 @@ const struct strategy_ops strategy_immediate = {
 	.doc = "all traffic at once, as soon as all copies are ready",
 	.ready = ready,
 	.step = step,
+	.leave = leave,
 };

@@ -93,7 +93,8 @@ static int make_room(struct watched *watched, const char *reason, struct error *
 {
 	if (drop_all_waiting(watched, reason, err) < 0)
 		return -1;
-	return watched->active ? ask_away(watched, COMMAND_SUPERSEDE, reason, err) : 0;
+	/* `newer_release: wait`: the one under way is let to its end. */
+	return watched->active && !watched->active->spec.newer_waits ? ask_away(watched, COMMAND_SUPERSEDE, reason, err) : 0;
 }
 
 static int load_if_none(struct watched *watched, struct error **err)
@@ -220,6 +221,8 @@ int rollouts_command(struct rollouts *rollouts, const char *target, enum rollout
 	watched_effect(watched);
 	if (!watched->active && command == ROLLOUT_ROLLBACK)
 		return go_back_by_hand(watched, actor, ret_rollout, err);
+	if (!watched->active && command == ROLLOUT_ROLLBACK_NOW) /* as soon as one copy of the release before is ready */
+		return go_back_by_hand(watched, actor, ret_rollout, err) < 0 ? -1 : drive_active(watched, NULL, ROLLOUT_PROMOTE_FULL, actor, NULL, err);
 	if (!watched->active)
 		return error_set(err, ERROR_CONFLICT, 0, "target %s has no rollout under way", target);
 	int64_t id = watched->active->machine.id;

@@ -39,7 +39,11 @@ static const char *kind_of(const struct rollout *before, const struct rollout *n
 	case ROLLOUT_STARTING:
 		return before->state == ROLLOUT_PAUSED ? "rollout.resumed" : "rollout.started";
 	case ROLLOUT_STEPPING:
-		return before->state == ROLLOUT_PAUSED ? "rollout.resumed" : "rollout.step";
+		return before->state == ROLLOUT_PAUSED && before->step == now->step ? "rollout.resumed" : "rollout.step";
+	case ROLLOUT_VERIFYING:
+		return before->state == ROLLOUT_PAUSED ? "rollout.resumed" : "rollout.verifying";
+	case ROLLOUT_AWAITING:
+		return "rollout.awaiting";
 	case ROLLOUT_PAUSED:
 		return "rollout.paused";
 	case ROLLOUT_PROMOTING:
@@ -65,8 +69,10 @@ static int tell_changes(struct watched *watched, const struct rollout_output *ou
 		return tell(watched, kind_of(before, now), actor, now, verdict, err);
 	if (now->held && (!before->held || strcmp(before->waits_for, now->waits_for) != 0))
 		return tell(watched, "rollout.waiting", actor, now, verdict, err);
-	if (now->skip_waiting && !before->skip_waiting)
+	if ((now->skip_waiting && !before->skip_waiting) || (now->emergency && !before->emergency))
 		return tell(watched, "rollout.hurried", actor, now, NULL, err);
+	if (now->approved_by[0] && !before->approved_by[0])
+		return tell(watched, "rollout.approved", actor, now, NULL, err);
 	return 0;
 }
 
@@ -144,7 +150,9 @@ static enum rollout_command asked_command(const struct watched *watched)
 		return ROLLOUT_NONE;
 	switch (machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state) {
 	case ROLLOUT_STARTING:
+	case ROLLOUT_VERIFYING:
 	case ROLLOUT_STEPPING:
+	case ROLLOUT_AWAITING:
 		/* A person is on the way back from something bad: a newer release waits for that, it does not undo it. */
 		return superseded && !active->stage_id ? ROLLOUT_NONE : ROLLOUT_ROLLBACK;
 	case ROLLOUT_PROMOTING:

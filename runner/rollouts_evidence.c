@@ -8,7 +8,8 @@
 
 bool is_judged(const struct rollout *machine)
 {
-	return machine->state == ROLLOUT_STEPPING || (machine->state == ROLLOUT_PAUSED && machine->paused_from == ROLLOUT_STEPPING);
+	enum rollout_state state = machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state;
+	return state == ROLLOUT_STEPPING || (state == ROLLOUT_AWAITING && machine->candidate.weight_ppm > 0);
 }
 
 static void block_of(const struct active *active, const struct counts_report *report, struct analysis_block *ret)

@@ -111,7 +111,7 @@ int observation_insert(struct core *core, const struct active *active, const str
 /* Feeds what was counted to the analysis; *ret_counted tells whether a row was written. */
 int evidence_take(struct watched *watched, const struct counts_report *report, bool *ret_counted, struct error **err) must_check;
 json_t *verdict_json(const struct analysis_verdict *verdict);
-bool is_judged(const struct rollout *machine); /* STEPPING, paused or not */
+bool is_judged(const struct rollout *machine); /* STEPPING, paused or not; a canary in AWAITING */
 
 /* rollouts_drive.c */
 void watched_drive(struct watched *watched, const struct counts_report *report); /* an event of its own */

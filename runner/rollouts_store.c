@@ -212,6 +212,9 @@ int idle_desired(struct core *core, const char *target, struct arena *arena, str
 	ret->arms[ret->n_arms++] = (struct arm){live, spec.replicas, 1000000};
 	ret->health_path = spec.health_path;
 	ret->health_within_ms = spec.health_within_ms;
+	ret->restart_after_ms = spec.restart_after_ms;
+	ret->memory_bytes = spec.memory_bytes;
+	ret->cpu = spec.cpu;
 	return 0;
 }
 

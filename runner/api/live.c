@@ -86,35 +86,55 @@ int api_get_rollout(struct http_call *call, struct error **err)
 	return rollout ? http_reply_json(call, 200, rollout) : -1;
 }
 
-static enum rollout_command command_from_name(const char *name)
+/* The path names the command; what turns it into an emergency is in the body, {"full": true} or {"now": true}. */
+static const struct target_command {
+	const char *name, *key;
+	enum rollout_command command, emergency;
+} target_commands[] = {
+	{"promote", "full", ROLLOUT_PROMOTE, ROLLOUT_PROMOTE_FULL},
+	{"rollback", "now", ROLLOUT_ROLLBACK, ROLLOUT_ROLLBACK_NOW},
+	{"pause", "", ROLLOUT_PAUSE, ROLLOUT_NONE},
+	{"resume", "", ROLLOUT_RESUME, ROLLOUT_NONE},
+	{"approve", "", ROLLOUT_APPROVE, ROLLOUT_NONE},
+};
+
+static const struct target_command *find_command(const char *name)
 {
-	static const struct {
-		const char *name;
-		enum rollout_command command;
-	} commands[] = {
-		{"promote", ROLLOUT_PROMOTE},
-		{"rollback", ROLLOUT_ROLLBACK},
-		{"pause", ROLLOUT_PAUSE},
-		{"resume", ROLLOUT_RESUME},
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return commands[i].command;
-	return ROLLOUT_NONE;
+	for (size_t i = 0; i < ARRAY_SIZE(target_commands); i++)
+		if (strcmp(target_commands[i].name, name) == 0)
+			return &target_commands[i];
+	return NULL;
+}
+
+static int read_command(const struct http_call *call, enum rollout_command *ret, struct error **err)
+{
+	const struct target_command *found = find_command(http_param(call, "command"));
+	cleanup_json json_t *body = NULL;
+	if (!found)
+		return error_set(err, ERROR_NOT_FOUND, 0, "a target has no command \"%.40s\"; there are promote, rollback, pause, resume, approve",
+				 http_param(call, "command"));
+	if (api_body(call, found->key, &body, err) < 0)
+		return -1;
+	const json_t *emergency = found->key[0] ? json_object_get(body, found->key) : NULL;
+	if (emergency && !json_is_boolean(emergency))
+		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected true or false", found->key);
+	*ret = json_is_true(emergency) ? found->emergency : found->command;
+	return 0;
 }
 
 int api_command_target(struct http_call *call, struct error **err)
 {
 	struct core *core = http_core(call);
-	const char *target = http_param(call, "name"), *name = http_param(call, "command");
-	enum rollout_command command = command_from_name(name);
-	cleanup_json json_t *body = NULL;
+	const char *target = http_param(call, "name");
+	enum rollout_command command;
 	int64_t id;
-	if (command == ROLLOUT_NONE)
-		return error_set(err, ERROR_NOT_FOUND, 0, "a target has no command \"%.40s\"; there are promote, rollback, pause, resume", name);
+	if (read_command(call, &command, err) < 0)
+		return -1;
 	if (!core->rollouts)
 		return error_set(err, ERROR_UNAVAILABLE, 0, "rollouts are not open");
-	if (api_body(call, "", &body, err) < 0 || rollouts_command(core->rollouts, target, command, http_actor(call), &id, err) < 0)
+	if (rollouts_command(core->rollouts, target, command, http_actor(call), &id, err) < 0)
 		return -1;
-	return http_reply_json(call, 202, json_pack("{s:I, s:o, s:s}", "rollout", (json_int_t)id, "target", api_text(target), "command", name));
+	return http_reply_json(call, 202,
+			       json_pack("{s:I, s:o, s:s}", "rollout", (json_int_t)id, "target", api_text(target), "command",
+					 rollout_command_name(command)));
 }

@@ -10,7 +10,7 @@ int cli_retry(int argc, char **argv);
 int cli_releases(int argc, char **argv);
 int cli_targets(int argc, char **argv);
 int cli_rollouts(int argc, char **argv);
-int cli_target_command(int argc, char **argv); /* promote, rollback, pause, resume: argv[0] says which */
+int cli_target_command(int argc, char **argv); /* promote, rollback, pause, resume, approve: argv[0] says which */
 int cli_secret(int argc, char **argv);
 int cli_version(int argc, char **argv);
 int cli_help(int argc, char **argv);

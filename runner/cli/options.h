@@ -19,6 +19,8 @@
 	X(WAIT, "wait", NULL, wait, "wait until it has ended; the exit status tells how")                             \
 	X(FOLLOW, "follow", NULL, follow, "go on until the run has ended; the exit status tells how")                 \
 	X(WATCH, "watch", NULL, watch, "show it again whenever it changes, until interrupted")                        \
+	X(FULL, "full", NULL, full, "emergency: all traffic as soon as one copy is ready; no steps, no analysis, no approval") \
+	X(NOW, "now", NULL, now, "emergency: as soon as one copy of the release before is ready")                     \
 	X(STAGE, "stage", "STAGE", stage, "of this stage only, without its name before each line")                    \
 	X(FROM, "from", "STAGE", from, "reuse the outputs of the stages before this one")                             \
 	X(REPOSITORY, "repository", "NAME", repository, "of this repository only")                                    \
@@ -51,7 +53,7 @@ struct cli_usage {
 
 struct cli_arguments {
 	const char *command; /* argv[0] */
-	const char *json, *wait, *follow, *watch; /* non-NULL: given */
+	const char *json, *wait, *follow, *watch, *full, *now; /* non-NULL: given */
 	const char *stage, *from, *repository, *branch, *state, *target, *limit, *socket;
 	char **words;
 	int n_words;

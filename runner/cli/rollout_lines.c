@@ -11,7 +11,7 @@ enum ink rollout_ink(const json_t *rollout)
 		enum ink ink;
 	} inks[] = {
 		{"promoted", INK_GREEN}, {"keeping_old", INK_GREEN},   {"failed", INK_RED},  {"rolled_back", INK_YELLOW},
-		{"paused", INK_YELLOW},  {"rolling_back", INK_YELLOW}, {"waiting", INK_DIM},
+		{"paused", INK_YELLOW},  {"awaiting", INK_YELLOW},     {"rolling_back", INK_YELLOW}, {"waiting", INK_DIM},
 	};
 	const char *state = json_string_or(rollout, "state", "");
 	for (size_t i = 0; i < ARRAY_SIZE(inks); i++)

@@ -1,4 +1,4 @@
-/* `penstock promote`, `rollback`, `pause`, `resume`: a person's word in a rollout. */
+/* `penstock promote`, `rollback`, `pause`, `resume`, `approve`: a person's word in a rollout. */
 #include "base/alloc.h"
 #include "runner/cli/client.h"
 #include "runner/cli/commands.h"
@@ -18,19 +18,26 @@ static const struct {
 	struct cli_usage usage;
 } commands[] = {
 	{"promote",
-	 "is being promoted",
-	 {WITH_WAIT, 1, 1, "Promotes the release that is being rolled out to a target: the rest of its steps is skipped.", WAIT_EXITS,
-	  "penstock promote --wait prod"}},
+	 "goes on",
+	 {WITH_WAIT | CLI_FULL, 1, 1,
+	  "Lets the rollout to a target leave its present step, pause or verification now, unjudged; the next step is judged\n"
+	  "again. With --full an emergency: all traffic at once, whatever the evidence says.",
+	  WAIT_EXITS, "penstock promote --full prod"}},
 	{"rollback",
 	 "goes back",
-	 {WITH_WAIT, 1, 1,
-	  "Takes a target back at once: to the release before the rollout that is under way, or, without one, to the\n"
-	  "previous release.",
+	 {WITH_WAIT | CLI_NOW, 1, 1,
+	  "Takes a target back: to the release before the rollout that is under way, or, without one, to the previous\n"
+	  "release; as soon as that is ready at full size.",
 	  WAIT_EXITS, "penstock rollback --wait prod"}},
 	{"pause",
 	 "is being paused; `penstock resume` lets it go on",
 	 {WITHOUT, 1, 1, "Stops the clock of the rollout to a target; the traffic stays as it is.", NULL, "penstock pause prod"}},
-	{"resume", "goes on", {WITHOUT, 1, 1, "Lets a paused rollout go on.", NULL, "penstock resume prod"}},
+	{"resume",
+	 "goes on",
+	 {WITHOUT, 1, 1, "Lets a paused rollout go on, or one whose step waits with `pause: true`.", NULL, "penstock resume prod"}},
+	{"approve",
+	 "is approved",
+	 {WITHOUT, 1, 1, "Approves the step or the verification of the rollout to a target.", NULL, "penstock approve prod"}},
 };
 
 static bool is_final(const json_t *rollout)
@@ -77,7 +84,8 @@ int cli_target_command(int argc, char **argv)
 	cleanup_json json_t *answer = NULL;
 	cleanup_free char *target = client_escape(arguments.words[0]);
 	cleanup_free char *path = xasprintf("/v1/targets/%s/%s", target, commands[which].name);
-	if (client_call(&arguments, "POST", path, NULL, &answer, &err) < 0)
+	cleanup_json json_t *body = arguments.full ? json_pack("{s:b}", "full", 1) : arguments.now ? json_pack("{s:b}", "now", 1) : NULL;
+	if (client_call(&arguments, "POST", path, body, &answer, &err) < 0)
 		return cli_fail(&arguments, err);
 	int64_t id = json_int_or(answer, "rollout", 0);
 	if (arguments.json)

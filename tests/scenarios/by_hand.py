@@ -20,7 +20,7 @@ def story(dir, penstock):
         equal(daemon.show(run)["rollout"]["weight_ppm"], weight, "the weight of a paused rollout")
     daemon.penstock("resume", "prod")
     daemon.wait_run(run, lambda shown: shown["rollout"]["state"] == "stepping")
-    daemon.penstock("promote", "prod")
+    daemon.penstock("promote", "--full", "prod")
     shown = daemon.wait_run(run)
     equal(shown["outcome"], "success", f"the run ({shown['reason']})")
     better = daemon.live()

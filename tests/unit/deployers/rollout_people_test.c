@@ -47,19 +47,42 @@ static void a_pause_before_the_candidate_is_ready_keeps_it_without_traffic(void 
 	expect_state(&s, "stepping");
 }
 
-static void promote_skips_the_steps_even_before_the_candidate_is_ready(void **state)
+static void promote_leaves_one_step_and_the_next_is_judged_again(void **state)
+{
+	(void)state;
+	struct story s;
+	begin_stepping(&s);
+	s.in.command_by = "uid:0(root)";
+	give(&s, ROLLOUT_PROMOTE);
+	expect_state(&s, "stepping");
+	assert_int_equal(s.r.step, 1);
+	assert_true(s.out.new_step);
+	assert_string_equal(s.r.reason, "step 2 of 2, 25%: promoted by uid:0(root)");
+	assert_string_equal(s.r.decided_by, "operator");
+	obey_desired(&s);
+	turn_after(&s, 20000);
+	assert_string_equal(s.r.waits_for, "evidence");
+	assert_int_equal(weight(&s, C), 250000);
+	give(&s, ROLLOUT_PROMOTE);
+	expect_state(&s, "promoting");
+	assert_string_equal(s.r.reason, "promoted by uid:0(root)");
+}
+
+static void promote_leaves_a_pause(void **state)
 {
 	(void)state;
 	struct story s;
 	begin_as(&s, true);
 	turn(&s);
+	give(&s, ROLLOUT_PAUSE);
 	give(&s, ROLLOUT_PROMOTE);
+	assert_null(s.out.refused);
 	expect_state(&s, "starting");
-	assert_int_equal(weight(&s, C), 0);
-	obey_desired(&s);
-	turn(&s);
-	expect_state(&s, "promoting");
-	assert_string_equal(s.r.decided_by, "operator");
+	begin_stepping(&s);
+	give(&s, ROLLOUT_PAUSE);
+	give(&s, ROLLOUT_PROMOTE);
+	expect_state(&s, "stepping");
+	assert_int_equal(s.r.step, 1);
 }
 
 static void rollback_is_instant_while_the_old_copies_are_kept(void **state)
@@ -68,8 +91,8 @@ static void rollback_is_instant_while_the_old_copies_are_kept(void **state)
 	struct story s;
 	begin_stepping(&s);
 	s.in.command_by = "uid:0(root)";
-	give(&s, ROLLOUT_PROMOTE);
-	assert_string_equal(s.r.reason, "promoted by uid:0(root), skipping what was left of the steps");
+	give(&s, ROLLOUT_PROMOTE_FULL);
+	assert_string_equal(s.r.reason, "promoted in an emergency by uid:0(root)");
 	obey_desired(&s);
 	turn(&s);
 	expect_state(&s, "keeping_old");
@@ -78,8 +101,7 @@ static void rollback_is_instant_while_the_old_copies_are_kept(void **state)
 	assert_int_equal(weight(&s, S), 1000000);
 	assert_int_equal(copies(&s, C), 2);
 	assert_string_equal(s.r.reason, "rolled back by uid:0(root)");
-	obey_desired(&s);
-	turn(&s);
+	obey_and_look_twice(&s);
 	expect_state(&s, "rolled_back");
 }
 
@@ -99,9 +121,10 @@ static void promote_while_keeping_ends_the_keeping(void **state)
 	(void)state;
 	struct story s;
 	begin_stepping(&s);
-	give(&s, ROLLOUT_PROMOTE);
+	give(&s, ROLLOUT_PROMOTE_FULL);
 	obey_desired(&s);
 	turn(&s);
+	expect_state(&s, "keeping_old");
 	give(&s, ROLLOUT_PROMOTE);
 	turn(&s);
 	expect_state(&s, "promoted");
@@ -116,17 +139,15 @@ static void put_into(struct story *s, const char *state)
 	} else if (strcmp(state, "paused") == 0) {
 		give(s, ROLLOUT_PAUSE);
 	} else if (strcmp(state, "promoting") == 0) {
-		give(s, ROLLOUT_PROMOTE);
+		give(s, ROLLOUT_PROMOTE_FULL);
 	} else if (strcmp(state, "rolling_back") == 0 || strcmp(state, "rolled_back") == 0) {
 		give(s, ROLLOUT_ROLLBACK);
 	} else if (strcmp(state, "promoted") == 0) {
 		s->spec.keep_old_ms = 0;
-		give(s, ROLLOUT_PROMOTE);
+		give(s, ROLLOUT_PROMOTE_FULL);
 	}
-	if (strcmp(state, "rolled_back") == 0 || strcmp(state, "promoted") == 0) {
-		obey_desired(s);
-		turn(s);
-	}
+	if (strcmp(state, "rolled_back") == 0 || strcmp(state, "promoted") == 0)
+		obey_and_look_twice(s);
 	expect_state(s, state);
 }
 
@@ -139,6 +160,14 @@ static void refusals_say_why(void **state)
 		const char *refused;
 	} cases[] = {
 		{"starting", ROLLOUT_RESUME, "it is not paused"},
+		{"starting", ROLLOUT_PROMOTE, "no step has begun, its copies are being started; `promote --full` skips all steps"},
+		{"starting", ROLLOUT_APPROVE, "nothing here asks for an approval"},
+		{"stepping", ROLLOUT_APPROVE, "nothing here asks for an approval"},
+		{"promoted", ROLLOUT_APPROVE, "the rollout is finished"},
+		{"promoting", ROLLOUT_PROMOTE_FULL, "it is being promoted already"},
+		{"rolling_back", ROLLOUT_PROMOTE_FULL, "it is going back to a stable release that is ready; push a new release instead"},
+		{"rolled_back", ROLLOUT_PROMOTE_FULL, "the rollout is finished"},
+		{"promoted", ROLLOUT_ROLLBACK_NOW, "the rollout is finished"},
 		{"stepping", ROLLOUT_RESUME, "it is not paused"},
 		{"paused", ROLLOUT_PAUSE, "it is paused already"},
 		{"promoting", ROLLOUT_PROMOTE, "it is being promoted already"},
@@ -186,8 +215,7 @@ static void a_first_release_can_be_taken_back_to_nothing(void **state)
 	expect_state(&s, "rolling_back");
 	assert_int_equal(weight(&s, C), 0);
 	assert_int_equal(copies(&s, C), 2);
-	obey_desired(&s);
-	turn(&s);
+	obey_and_look_twice(&s);
 	expect_state(&s, "failed");
 	assert_int_equal(s.out.desired.n_arms, 0);
 }
@@ -197,7 +225,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pause_stops_the_clock_but_not_safety),
 		cmocka_unit_test(a_pause_before_the_candidate_is_ready_keeps_it_without_traffic),
-		cmocka_unit_test(promote_skips_the_steps_even_before_the_candidate_is_ready),
+		cmocka_unit_test(promote_leaves_one_step_and_the_next_is_judged_again),
+		cmocka_unit_test(promote_leaves_a_pause),
 		cmocka_unit_test(rollback_is_instant_while_the_old_copies_are_kept),
 		cmocka_unit_test(a_rollback_that_nobody_asked_for_by_name_tells_what_happened),
 		cmocka_unit_test(promote_while_keeping_ends_the_keeping),

@@ -21,6 +21,7 @@ struct story {
 	struct rollout_output out;
 	struct actual actual;
 	struct analysis_verdict verdict;
+	int64_t looks;
 };
 
 unused static struct rollout_spec canary_spec(void)
@@ -63,7 +64,8 @@ unused static void begin_as(struct story *s, bool has_stable)
 unused static void turn(struct story *s)
 {
 	s->in.actual = &s->actual;
-	s->in.verdict = s->r.state == ROLLOUT_STEPPING || s->r.state == ROLLOUT_PAUSED ? &s->verdict : NULL;
+	s->actual.seen_at_ms = ++s->looks;
+	s->in.verdict = s->r.state == ROLLOUT_STEPPING || s->r.state == ROLLOUT_PAUSED || s->r.state == ROLLOUT_AWAITING ? &s->verdict : NULL;
 	rollout_next(&s->r, &s->in, &s->out);
 	cleanup_json json_t *json = rollout_to_json(&s->out.next);
 	cleanup_error struct error *err = NULL;
@@ -90,6 +92,14 @@ unused static void obey_desired(struct story *s)
 		}
 	}
 	s->actual.generation = s->out.desired.generation;
+}
+
+/* It does, and that is seen twice: what gives up copies is not done after one look. */
+unused static void obey_and_look_twice(struct story *s)
+{
+	obey_desired(s);
+	turn(s);
+	turn(s);
 }
 
 unused static void turn_after(struct story *s, int64_t ms)

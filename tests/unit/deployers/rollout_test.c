@@ -81,6 +81,9 @@ static void harm_goes_back_at_once_and_removes_the_candidate_only_at_zero(void *
 	assert_int_equal(copies(&s, C), 2);
 	assert_string_equal(s.r.waits_for, "the candidate's traffic to be seen at zero");
 	obey_desired(&s);
+	turn_after(&s, 500); /* one look may lie */
+	expect_state(&s, "rolling_back");
+	assert_string_equal(s.r.waits_for, "a second look to confirm it, before copies are removed");
 	turn_after(&s, 500);
 	expect_state(&s, "rolled_back");
 	assert_string_equal(s.r.reason, "error_rate: 10.2% against 0.1%");
@@ -392,8 +395,7 @@ static void a_rollback_waits_for_the_stable_release_while_the_candidate_serves(v
 	s.actual.arms[1].ready = 2;
 	turn(&s);
 	assert_int_equal(weight(&s, S), 1000000);
-	obey_desired(&s);
-	turn(&s);
+	obey_and_look_twice(&s);
 	expect_state(&s, "rolled_back");
 }
 
@@ -417,7 +419,7 @@ static void a_promoted_candidate_that_dies_while_the_old_is_kept_goes_back(void 
 	(void)state;
 	struct story s;
 	begin_stepping(&s);
-	give(&s, ROLLOUT_PROMOTE);
+	give(&s, ROLLOUT_PROMOTE_FULL);
 	obey_desired(&s);
 	turn(&s);
 	expect_state(&s, "keeping_old");
@@ -439,7 +441,7 @@ static void a_damaged_row_is_told(void **state)
 		const char *message;
 	} cases[] = {
 		{"state", "\"flying\"", "rollout: key \"state\": \"flying\" is no state of a rollout"},
-		{"step", "33", "rollout: key \"step\": 33 is not between 0 and 32"},
+		{"step", "32", "rollout: key \"step\": 32 is not between 0 and 31"},
 		{"generation", "-1", "rollout: key \"generation\": -1 is not between 0 and 9223372036854775807"},
 		{"candidate", "{}", "rollout: key \"candidate\": key \"replicas\": expected an integer"},
 		{"reason", "7", "rollout: key \"reason\": expected a string"},

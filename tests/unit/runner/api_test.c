@@ -315,7 +315,7 @@ static const struct {
 	{"POST", "/v1/runs", "{\"repository\":\"nobody\",\"branch\":\"main\"}", 404, NULL},
 	{"POST", "/v1/runs", "{\"branch\":\"main\"}", 400, NULL},
 	{"POST", "/v1/targets/prod/explode", NULL, 404,
-	 "{\"error\":{\"code\":\"not_found\",\"message\":\"a target has no command \\\"explode\\\"; there are promote, rollback, pause, resume\"}}"},
+	 "{\"error\":{\"code\":\"not_found\",\"message\":\"a target has no command \\\"explode\\\"; there are promote, rollback, pause, resume, approve\"}}"},
 	{"POST", "/v1/targets/prod/promote", NULL, 503, "{\"error\":{\"code\":\"unavailable\",\"message\":\"rollouts are not open\"}}"},
 	{"GET", "/v1/rollouts/7", NULL, 404, "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no rollout 7\"}}"},
 	{"GET", "/v1/rollouts", NULL, 200, "{\"rollouts\":[]}"},

@@ -101,9 +101,9 @@ static void pause_resume_promote_and_rollback_by_hand(void **state)
 	assert_int_equal(arm_of(image_of(2))->weight, 50000);
 	command_ok(ROLLOUT_RESUME);
 	assert_string_equal(state_now(), "stepping");
-	command_ok(ROLLOUT_PROMOTE);
+	command_ok(ROLLOUT_PROMOTE_FULL);
 	until("keeping_old");
-	assert_string_equal(d.told, "stage 2 success: promoted by uid:0(root), skipping what was left of the steps");
+	assert_string_equal(d.told, "stage 2 success: promoted in an emergency by uid:0(root)");
 	command_ok(ROLLOUT_ROLLBACK); /* the old copies are still there: at once */
 	pass(1000);
 	assert_string_equal(state_now(), "rolled_back");
