@@ -185,7 +185,7 @@ void router_note_exit(struct router *router)
 static int prepare_sockets(struct router *router, struct error **err)
 {
 	const char *const texts[] = {router->frontend, router->preview};
-	struct sockaddr_storage addresses[ARRAY_SIZE(texts)];
+	struct sockaddr_storage addresses[ARRAY_SIZE(texts)] = {0};
 	size_t n = 0;
 	socklen_t len;
 	for (size_t i = 0; i < ARRAY_SIZE(texts) && texts[i]; i++, n++)
