@@ -55,6 +55,19 @@ static int slot_of_backend(const char *target, const char *backend, size_t len)
 	return slot_from_letter(backend[prefix + 1]);
 }
 
+static unsigned id_of_server(const char *name, size_t len)
+{
+	unsigned id = 0;
+	if (len < 2 || len > 10 || name[0] != 'i')
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+		id = id * 10 + (unsigned)(name[i] - '0');
+	}
+	return id;
+}
+
 bool log_line_parse(const char *target, const char *line, size_t len, struct log_line *ret)
 {
 	while (len && (line[len - 1] == '\n' || line[len - 1] == '\0'))
@@ -75,6 +88,7 @@ bool log_line_parse(const char *target, const char *line, size_t len, struct log
 	parsed.sequence = (uint64_t)sequence;
 	parsed.backend = slot_of_backend(target, backend, backend_len);
 	parsed.has_server = server[0] != '<';
+	parsed.server = id_of_server(server, server_len);
 	parsed.status = (int)status;
 	parsed.ppm = ppm < 0 ? 0 : (uint32_t)ppm;
 	parsed.cause = state[0];

@@ -17,6 +17,7 @@ struct log_line {
 	uint64_t sequence;
 	int backend;                                          /* slot that served it; SLOT_NONE: none */
 	bool has_server;                                      /* false: "<NOSRV>" */
+	unsigned server;                                      /* id, from "i<id>"; 0: none, or not one of ours */
 	int status;                                           /* -1 or 0: none */
 	int64_t response_ms, queue_ms, connect_ms, active_ms; /* -1: did not come so far */
 	char cause, phase;                                    /* the two letters of the termination state */

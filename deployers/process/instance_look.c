@@ -155,7 +155,9 @@ void instance_view_of(const struct instance *in, enum attempt_state state, enum 
 				      .other_path = in->other_path,
 				      .run = run_state_of(in, state)};
 	bool up = health == HEALTH_UP && state == ATTEMPT_RUNNING;
-	bool overdue = !up && now_ms >= in->wait_from_ms + (int64_t)in->health_within_ms;
+	/* One that was up is restarted first. */
+	uint64_t within_ms = in->health_within_ms + (in->up_start == in->starts ? in->restart_after_ms : 0);
+	bool overdue = !up && now_ms >= in->wait_from_ms + (int64_t)within_ms;
 	bool looping = !up && (in->quick_exits >= QUICK_EXITS_MAX || instance_recent_crashes(in, now_ms) >= CRASHES_MAX);
 	ret->failed = overdue || looping;
 	ret->waiting = !up && !ret->failed;

@@ -36,7 +36,7 @@ static uint16_t kernels_choice(void)
 }
 
 /* A free port chosen by the kernel's die, but below those that it gives to clients: the load's own connections must not take it. */
-static uint16_t free_port(void)
+uint16_t rig_free_port(void)
 {
 	for (;;) {
 		uint16_t port = (uint16_t)(10000 + kernels_choice() % 20000);
@@ -47,7 +47,7 @@ static uint16_t free_port(void)
 
 void rig_configure(struct rig *rig, const char *extra)
 {
-	unsigned first = free_port(); /* taken ports in the range are skipped */
+	unsigned first = rig_free_port(); /* taken ports in the range are skipped */
 	free(rig->config);
 	rig->config = xasprintf("frontend: \"127.0.0.1:%u\"\nports: %u-%u\ngrace: 2s\ndrain: 5s\n%s", rig->port, first, first + 40, extra);
 }
@@ -56,7 +56,7 @@ void rig_move(struct rig *rig)
 {
 	cleanup_free char *before = rig->config;
 	char *ports = strstr(before, "\nports");
-	rig->port = free_port();
+	rig->port = rig_free_port();
 	rig->config = xasprintf("frontend: \"127.0.0.1:%u\"%s", rig->port, ports);
 }
 
@@ -72,7 +72,7 @@ int rig_setup(void **state)
 	rig->layout = path_join(rig->fixture->dir, "oci");
 	rig->health_path = "/healthz";
 	rig->health_within_ms = 20000;
-	rig->port = free_port();
+	rig->port = rig_free_port();
 	rig_configure(rig, "");
 	assert_ok(dir_make(rig->state_dir, 0700, &err), err);
 	*state = rig;
@@ -244,17 +244,28 @@ void rig_keep_error(void *arg, uint64_t generation, struct error *err)
 	*(struct error **)arg = copy_error(err);
 }
 
-struct error *rig_try_apply(struct rig *rig, const struct wanted *arms, unsigned n)
+void rig_start_apply(struct rig *rig, const struct wanted *arms, unsigned n, target_done_fn done, void *arg)
 {
 	struct release releases[MAX_ARMS];
-	struct desired desired = {
-		.n_arms = n, .generation = ++rig->generation, .health_path = rig->health_path, .health_within_ms = rig->health_within_ms};
+	struct desired desired = {.n_arms = n,
+				  .generation = ++rig->generation,
+				  .health_path = rig->health_path,
+				  .health_within_ms = rig->health_within_ms,
+				  .restart_after_ms = rig->restart_after_ms,
+				  .memory_bytes = rig->memory_bytes,
+				  .cpu = rig->cpu,
+				  .preview = rig->preview};
 	for (unsigned i = 0; i < n; i++) {
 		releases[i] = (struct release){.id = i + 1, .version = arms[i].image + 7, .image = arms[i].image, .commit = "c0ffee"};
 		desired.arms[i] = (struct arm){&releases[i], arms[i].replicas, arms[i].weight_ppm};
 	}
+	rig->target->ops->apply(rig->target, &desired, done, arg);
+}
+
+struct error *rig_try_apply(struct rig *rig, const struct wanted *arms, unsigned n)
+{
 	struct answer answer = {0};
-	rig->target->ops->apply(rig->target, &desired, on_done, &answer);
+	rig_start_apply(rig, arms, n, on_done, &answer);
 	rig_until(rig, answer.here);
 	return answer.err;
 }
@@ -318,15 +329,15 @@ const struct arm_counts *rig_arm_counts(const struct counts_report *report, cons
 
 /* ---- from outside ---- */
 
-static int request(uint16_t port, char body[64])
+int rig_ask(uint16_t port, const char *path, char body[64])
 {
-	static const char text[] = "GET /predict HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+	cleanup_free char *text = xasprintf("GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path);
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char answer[2048];
 	size_t len = 0;
 	body[0] = '\0';
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 		return -1;
 	for (ssize_t n; len < sizeof(answer) - 1 && (n = read(fd, answer + len, sizeof(answer) - 1 - len)) > 0;)
 		len += (size_t)n;
@@ -340,7 +351,7 @@ static int request(uint16_t port, char body[64])
 
 int rig_get(const struct rig *rig, char body[64])
 {
-	return request(rig->port, body);
+	return rig_ask(rig->port, "/predict", body);
 }
 
 static char *ask(const struct rig *rig, const char *name, const char *command)
@@ -439,7 +450,7 @@ static void *load_thread(void *arg)
 	struct load *load = arg;
 	while (!load->stop) {
 		char body[64];
-		int status = request(load->port, body);
+		int status = rig_ask(load->port, "/predict", body);
 		load->requests++;
 		load->from_first += status == 200 && strcmp(body, "v1") == 0;
 		if (status != 200) {

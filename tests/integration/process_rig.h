@@ -21,7 +21,8 @@ struct rig {
 	struct target *target;
 	uint64_t generation; /* of the last rig_apply() */
 	const char *health_path;
-	uint64_t health_within_ms;
+	uint64_t health_within_ms, restart_after_ms, memory_bytes;
+	unsigned cpu, preview; /* preview: 1 + index of an arm */
 	bool timed_out;
 };
 struct wanted {
@@ -38,11 +39,14 @@ int rig_teardown(void **state); /* stops HAProxy and every copy, closes, looks f
 char *rig_image(struct rig *rig, const char *version, const char *behaviour);
 
 void rig_configure(struct rig *rig, const char *extra); /* before rig_open(): more YAML lines */
+uint16_t rig_free_port(void);
 void rig_move(struct rig *rig);                         /* gives the frontend another port; before rig_open() */
 void rig_open(struct rig *rig);
 void rig_close(struct rig *rig); /* as a daemon that ends: everything keeps running */
 /* Applies and waits for the answer; NULL or the error, which is the caller's. */
 struct error *rig_try_apply(struct rig *rig, const struct wanted *arms, unsigned n);
+/* Asks for it, waits for nothing; the answer goes to `done`. */
+void rig_start_apply(struct rig *rig, const struct wanted *arms, unsigned n, target_done_fn done, void *arg);
 void rig_ignore_done(void *arg, uint64_t generation, struct error *err);
 void rig_keep_error(void *arg, uint64_t generation, struct error *err); /* arg: a struct error **, set to a copy */
 void rig_apply(struct rig *rig, const struct wanted *arms, unsigned n); /* fails the test on an error */
@@ -60,6 +64,7 @@ void rig_run(struct rig *rig, uint64_t ms);
 
 /* One request from outside, waiting: status, or -1; the answer's body (a version) goes to body. */
 int rig_get(const struct rig *rig, char body[64]);
+int rig_ask(uint16_t port, const char *path, char body[64]); /* the same, of any loopback port */
 /* Asks HAProxy's own socket. The answer is the caller's. */
 char *rig_runtime(const struct rig *rig, const char *command);
 char *rig_master(const struct rig *rig, const char *command); /* its master's socket */

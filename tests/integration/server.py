@@ -3,6 +3,7 @@ import http.server
 import os
 import socketserver
 import sys
+import threading
 import time
 
 here = os.path.dirname(os.path.abspath(__file__))
@@ -14,16 +15,24 @@ if behaviour == "stubborn":
     import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 count = 0
+hung = False
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        global count
+        global count, hung
         status = 200
+        if self.path == "/hang":
+            hung = True
+        elif hung:
+            print("waiting for a lock", flush=True)
+            threading.Event().wait()
         if self.path == "/healthz":
             status = 503 if behaviour == "sick" else 200
+        elif self.path == "/missing":
+            status = 404
         else:
             count += 1
             if behaviour == "slow":

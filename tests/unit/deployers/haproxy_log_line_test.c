@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "tests/support/support.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { A = SLOT_A, B = SLOT_B, NONE = SLOT_NONE };
@@ -52,6 +53,25 @@ static void requests_count_for_the_right_arm(void **state)
 		    effect.fell_back != cases[i].fell_back || (effect.counted != NONE && effect.latency_us != cases[i].latency_us))
 			fail_msg("%s: assigned %d, counted %d, error %d, fell back %d, latency %llu", cases[i].line, effect.assigned, effect.counted,
 				 effect.error, effect.fell_back, (unsigned long long)effect.latency_us);
+	}
+}
+
+static void servers_are_known_by_their_number(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned id;
+		bool has_server;
+	} cases[] = {{"i1", 1, true}, {"i4711", 4711, true}, {"<NOSRV>", 0, false}, {"foreign", 0, true}, {"i", 0, true}, {"i1x", 0, true},
+		     {"i99999999999", 0, true}};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct log_line line;
+		char text[128];
+		int len = snprintf(text, sizeof(text), "9038 2 prod-a %s 200 12 0 1 14 -- b 50000 a", cases[i].name);
+		assert_true(log_line_parse("prod", text, (size_t)len, &line));
+		assert_int_equal(line.server, cases[i].id);
+		assert_int_equal(line.has_server, cases[i].has_server);
 	}
 }
 
@@ -127,6 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_count_for_the_right_arm),
+		cmocka_unit_test(servers_are_known_by_their_number),
 		cmocka_unit_test(what_is_no_such_line_is_refused),
 		cmocka_unit_test(missing_lines_are_noticed),
 		cmocka_unit_test(threads_may_overtake_each_other),

@@ -40,6 +40,7 @@ static void a_body_is_read_with_its_defaults(void **state)
 	assert_int_equal(settings.drain_ms, 30000);
 	assert_int_equal(settings.memory_bytes, 512u << 20);
 	assert_null(settings.haproxy);
+	assert_null(settings.preview);
 	process_settings_done(&settings);
 	yaml_doc_free(doc);
 	diag_list_free(diags);
@@ -53,6 +54,7 @@ static void mistakes_are_told_at_their_place(void **state)
 		{"frontend: \"127.0.0.1:9000\"\n", "ports"},
 		{"frontend: localhost\nports: 20000-20100\n", "penstock.yml:1:11: error: \"localhost\" is no address to listen on"},
 		{"frontend: \"*:80\"\nports: 20100-20000\n", "penstock.yml:2:8: error: \"20100-20000\" is no range of ports"},
+		{"frontend: \"*:80\"\npreview: 81\nports: 20000-20100\n", "penstock.yml:2:10: error: \"81\" is no address to listen on"},
 		{"frontend: \"*:80\"\nports: many\n", "penstock.yml:2:8: error: \"many\" is no range of ports"},
 		{"frontend: \"*:80\"\nports: 20000-70000\n", "penstock.yml:2:8: error: \"20000-70000\" is no range of ports"},
 		{"frontend: \"*:80\"\nports: 20000\n", "penstock.yml:2:8: error: a rollout needs ports for the old and the new release at once"},
@@ -66,6 +68,20 @@ static void mistakes_are_told_at_their_place(void **state)
 		if (!strstr(told, cases[i].told))
 			fail_msg("%s\nis told as:\n%s\nand not: %s", cases[i].text, told, cases[i].told);
 	}
+}
+
+static void the_preview_has_an_address_of_its_own(void **state)
+{
+	static const char text[] = "frontend: \"*:80\"\npreview: \"*:80\"\nports: 20000-20100\n";
+	cleanup_error struct error *err = NULL;
+	struct diag_list *diags = diag_list_new();
+	struct yaml_doc *doc = yaml_parse("penstock.yml", text, strlen(text), diags);
+	struct process_settings settings;
+	(void)state;
+	assert_int_equal(process_settings_read(yaml_root(doc), &settings, &err), -1);
+	assert_error(err, ERROR_INVALID, "`preview` and `frontend` are both *:80: give the preview an address of its own");
+	yaml_doc_free(doc);
+	diag_list_free(diags);
 }
 
 static void pauses_double_up_to_half_a_minute(void **state)
@@ -100,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_body_is_read_with_its_defaults),
 		cmocka_unit_test(mistakes_are_told_at_their_place),
+		cmocka_unit_test(the_preview_has_an_address_of_its_own),
 		cmocka_unit_test(pauses_double_up_to_half_a_minute),
 		cmocka_unit_test(every_kind_of_target_is_whole),
 	};
