@@ -248,7 +248,7 @@ static bool bring_up(const struct plan_observed *o, const struct instance_view *
 static bool split_wanted(const struct plan_observed *o, const struct plan_desired *desired, struct split *ret)
 {
 	uint32_t sum = 0;
-	int slots[PLAN_ARMS];
+	int slots[PLAN_ARMS] = {SLOT_NONE, SLOT_NONE};
 	for (unsigned i = 0; i < desired->n_arms; i++) {
 		const struct plan_arm *arm = &desired->arms[i];
 		slots[i] = plan_slot_of(o, arm->image);
