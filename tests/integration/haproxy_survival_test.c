@@ -392,6 +392,82 @@ static void other_program_takes_over_and_loses_nothing(void **state)
 	assert_true(clients.lost <= CLIENTS);
 }
 
+/* ---- the preview address ---- */
+
+struct applied {
+	bool here;
+	struct error *err;
+};
+static void on_applied(void *arg, uint64_t generation, struct error *err)
+{
+	struct applied *applied = arg;
+	(void)generation;
+	applied->here = true;
+	rig_keep_error(&applied->err, generation, err);
+}
+
+static void apply_with_preview(struct rig *rig, const char *stable, const char *candidate, unsigned preview)
+{
+	struct release releases[] = {{.id = 1, .version = "1", .image = stable, .commit = "c0ffee"},
+				     {.id = 2, .version = "2", .image = candidate, .commit = "c0ffee"}};
+	struct desired desired = {.arms = {{&releases[0], 1, ALL}, {&releases[1], 1, 0}},
+				  .n_arms = 2,
+				  .generation = ++rig->generation,
+				  .preview = preview,
+				  .health_path = rig->health_path,
+				  .health_within_ms = rig->health_within_ms};
+	struct applied applied = {0};
+	rig->target->ops->apply(rig->target, &desired, on_applied, &applied);
+	rig_until(rig, applied.here);
+	assert_no_error(applied.err);
+}
+
+/* Answers on another port of the same target. */
+static int get_at(struct rig *rig, uint16_t port, char body[64])
+{
+	uint16_t live = rig->port;
+	rig->port = port;
+	int status = rig_get(rig, body);
+	rig->port = live;
+	return status;
+}
+
+static void preview_address_shows_the_candidate_and_counts_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct counts_report report;
+	char body[64];
+	uint16_t live = rig->port;
+	rig_move(rig); /* only for its port */
+	uint16_t preview = rig->port;
+	rig->port = live;
+	cleanup_free char *line = xasprintf("preview: \"127.0.0.1:%u\"\n", preview);
+	rig_configure(rig, line);
+	cleanup_free char *first = rig_image(rig, "v1", "ok"), *second = rig_image(rig, "v2", "ok");
+	rig_open(rig);
+	rig_apply(rig, (struct wanted[]){{first, 1, ALL}}, 1);
+	assert_int_equal(get_at(rig, preview, body), 503);
+	assert_string_equal(body, "no release of target prod is on preview now\n");
+	apply_with_preview(rig, first, second, 2);
+	assert_int_equal(get_at(rig, preview, body), 200);
+	assert_string_equal(body, "v2");
+	assert_int_equal(rig_get(rig, body), 200);
+	assert_string_equal(body, "v1");
+	/* One live request was counted; none of the preview's, which came before it. */
+	rig_until(rig, (rig_counts(rig, &report), rig_arm_counts(&report, first)->completed == 1));
+	assert_int_equal(rig_arm_counts(&report, second)->assigned, 0);
+	/* A reload and a crash show it again. */
+	unsigned long pid = rig_router_pid(rig);
+	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+	rig_until(rig, rig_router_pid(rig) != pid && rig_router_pid(rig) != 0);
+	assert_int_equal(get_at(rig, preview, body), 200);
+	assert_string_equal(body, "v2");
+	apply_with_preview(rig, first, second, 0);
+	assert_int_equal(get_at(rig, preview, body), 503);
+	assert_int_equal(rig_get(rig, body), 200);
+	assert_string_equal(body, "v1");
+}
+
 int main(int argc, char **argv)
 {
 	/* The target's children run its own executable: here that is us. */
@@ -413,6 +489,7 @@ int main(int argc, char **argv)
 		TEST(replaced_program_is_loaded_and_loses_nothing),
 		TEST(broken_replacement_changes_nothing),
 		TEST(other_program_takes_over_and_loses_nothing),
+		TEST(preview_address_shows_the_candidate_and_counts_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
