@@ -1,9 +1,12 @@
 #include "gates/sources/memory.h"
 
 #include "base/alloc.h"
+#include "gates/measure.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { GROUPS_MAX = 1000 /* in one reading */, PLACES_MAX = 4096 };
 
 struct known_series {
 	char *group, *series;
@@ -105,8 +108,13 @@ static int check_counter(const struct sample *sample, struct error **err)
 
 static int check_samples(const struct arm_samples *samples, struct error **err)
 {
+	size_t n_groups = 0;
+
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct sample *sample = &samples->items[i];
+		n_groups += i == 0 || strcmp(sample[-1].group, sample->group) != 0;
+		if (n_groups > GROUPS_MAX)
+			return error_set(err, ERROR_TOO_LARGE, 0, "more than %d instances match; select fewer", GROUPS_MAX);
 		if (check_counter(sample, err) < 0)
 			return -1;
 		if (i && compare_samples(sample - 1, sample) == 0)
@@ -184,10 +192,25 @@ static bool answered(const struct arm_samples *samples, const char *group)
 	return false;
 }
 
-static void know_group(struct series_memory *memory, const char *name, double start)
+/* Instances come and go all through a long rollout: one that is long gone makes room. The first places stay: they are told by number. */
+static int place_to_reuse(const struct series_memory *memory, const struct arm_samples *samples)
+{
+	if (memory->n_groups < PLACES_MAX)
+		return -1;
+	for (size_t i = memory->n_groups; i-- > MEASURE_INSTANCES;)
+		if (!answered(samples, memory->groups[i].name))
+			return (int)i;
+	return -1;
+}
+
+static void know_group(struct series_memory *memory, const char *name, double start, const struct arm_samples *samples)
 {
 	int place = series_memory_place(memory, name);
 
+	if (place < 0 && (place = place_to_reuse(memory, samples)) >= 0) {
+		free(memory->groups[place].name);
+		memory->groups[place].name = xstrdup(name);
+	}
 	if (place < 0) {
 		memory->groups = xrealloc(memory->groups, (memory->n_groups + 1) * sizeof(*memory->groups));
 		place = (int)memory->n_groups++;
@@ -235,9 +258,9 @@ void series_memory_keep(struct series_memory *memory, const struct arm_samples *
 	memory->series = series;
 	memory->n_series = n;
 	for (size_t i = 0; i < samples->n_groups; i++)
-		know_group(memory, samples->groups[i].name, samples->groups[i].start);
+		know_group(memory, samples->groups[i].name, samples->groups[i].start, samples);
 	for (size_t i = 0; i < samples->n; i++)
 		if (i == 0 || strcmp(samples->items[i].group, samples->items[i - 1].group) != 0)
-			know_group(memory, samples->items[i].group, start_of(samples, samples->items[i].group));
+			know_group(memory, samples->items[i].group, start_of(samples, samples->items[i].group), samples);
 	memory->started = true;
 }

@@ -25,7 +25,8 @@ struct series_changes {
 	bool nothing;        /* the first reading, or nothing that could be compared: all changes are 0 */
 	bool started_afresh; /* ... because counters went down that do not tell by instance */
 };
-/* Sorts `samples` in place. INVALID, naming the series: twice the same, negative, no whole number, beyond 2^53. All values must be finite. */
+/* Sorts `samples` in place. INVALID, naming the series: twice the same, negative, no whole number, beyond 2^53. TOO_LARGE:
+ * too many instances. All values must be finite. */
 int series_memory_compare(const struct series_memory *memory, struct arm_samples *samples, struct series_changes *ret, struct error **err) must_check;
 /* From now on these are the last values. Series of instances that did not answer keep theirs, in case they come back. */
 void series_memory_keep(struct series_memory *memory, const struct arm_samples *samples);

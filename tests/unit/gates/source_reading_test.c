@@ -151,6 +151,31 @@ static void new_series_count_from_zero_and_new_instances_from_their_first_readin
 	stage_close(&stage);
 }
 
+static void instances_that_come_and_go_do_not_fill_the_memory(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, METRIC_RATE);
+	for (int round = 0; round < 12; round++) {
+		struct given given[1602];
+		char names[800][32];
+		given[0] = (struct given){'s', 't', "a", "t", 10.0 * round};
+		given[1] = (struct given){'c', 't', "x", "t", 5.0 * round};
+		for (size_t i = 0; i < 800; i++) {
+			snprintf(names[i], sizeof(names[i]), "g%d.%zu", round, i);
+			given[2 + i] = (struct given){'s', 't', names[i], "t", 7};
+			given[802 + i] = (struct given){'c', 't', names[i], "t", 7};
+		}
+		cleanup_error struct error *err = NULL;
+		assert_ok(stage_read(&stage, given, ARRAY_SIZE(given), &err), err);
+		assert_int_equal(stage.reading.nothing_yet, round == 0);
+		assert_int_equal(stage.reading.measure.stable.n, round ? 10 : 0);
+		assert_int_equal(stage.reading.measure.candidate.n, round ? 5 : 0);
+		assert_true(stage.memory.arms[0].n_groups <= 4096);
+	}
+	stage_close(&stage);
+}
+
 static void sums_that_went_down_start_afresh(void **state)
 {
 	(void)state;
@@ -409,6 +434,7 @@ int main(void)
 		cmocka_unit_test(counters_are_compared_with_the_reading_before),
 		cmocka_unit_test(a_restarted_instance_counts_from_zero),
 		cmocka_unit_test(new_series_count_from_zero_and_new_instances_from_their_first_reading),
+		cmocka_unit_test(instances_that_come_and_go_do_not_fill_the_memory),
 		cmocka_unit_test(sums_that_went_down_start_afresh),
 		cmocka_unit_test(events_may_run_ahead_of_their_trials_once),
 		cmocka_unit_test(numbers_that_no_counter_has_are_errors_and_leave_no_trace),
