@@ -62,7 +62,8 @@ int builtin_metric_fill(const struct builtin_metric *row, struct analysis_metric
 	const char *part = takes_part(row) ? metric->metric + strlen(row->name) : "";
 
 	if (!is_plain(part))
-		return error_set(err, ERROR_INVALID, 0, "metric \"%s\": \"%s\" must be of letters, digits and any of _ . : / -", metric->metric, part);
+		return error_set(err, ERROR_INVALID, 0, "metric \"%s\": \"%s\" must be of letters, digits and any of _ . : / -", metric->metric,
+				 part);
 	metric->kind = row->kind;
 	metric->quantile = row->quantile;
 	metric->higher_is_better = row->higher_is_better;

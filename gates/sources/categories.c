@@ -82,8 +82,8 @@ static int check_same_buckets(const struct sample **stable, size_t n_stable, con
 		const char *one = i < n_stable ? stable[i]->category : "none", *two = i < n_candidate ? candidate[i]->category : "none";
 		if (strcmp(one, two) != 0)
 			return error_set(err, ERROR_INVALID, 0,
-					 "stable and candidate have different buckets (number %zu ends at %s and at %s): they cannot be compared", i + 1, one,
-					 two);
+					 "stable and candidate have different buckets (number %zu ends at %s and at %s): they cannot be compared",
+					 i + 1, one, two);
 	}
 	return 0;
 }
@@ -93,9 +93,10 @@ static int check_old_buckets(const struct category_order *order, const struct sa
 	for (size_t i = 0; i < order->names.n || i < n; i++) {
 		const char *before = i < order->names.n ? order->names.items[i] : "none", *name = i < n ? now[i]->category : "none";
 		if (strcmp(before, name) != 0)
-			return error_set(err, ERROR_INVALID, 0,
-					 "the buckets have changed since the rollout began (number %zu ended at %s, now at %s): they cannot be compared", i + 1,
-					 before, name);
+			return error_set(
+				err, ERROR_INVALID, 0,
+				"the buckets have changed since the rollout began (number %zu ended at %s, now at %s): they cannot be compared",
+				i + 1, before, name);
 	}
 	return 0;
 }
@@ -148,7 +149,8 @@ int category_order_take(struct category_order *order, const struct arm_samples a
 			classes = classes || !is_bucket;
 		}
 	if (buckets && classes)
-		return error_set(err, ERROR_INVALID, 0, "some series are counters by class and some are buckets of a histogram: they cannot be compared");
+		return error_set(err, ERROR_INVALID, 0,
+				 "some series are counters by class and some are buckets of a histogram: they cannot be compared");
 	for (size_t arm = 0; arm < 2; arm++)
 		n[arm] = distinct(&arms[arm], of[arm]);
 	return buckets ? take_buckets(order, of, n, err) : take_classes(order, of, n, err);

@@ -98,8 +98,8 @@ static int check_counter(const struct sample *sample, struct error **err)
 	if (value < 0)
 		return error_set(err, ERROR_INVALID, 0, "%s%s%s is %.17g: no counter is negative", sample->series, of, sample->group, value);
 	if (value > COUNTER_MAX)
-		return error_set(err, ERROR_INVALID, 0, "%s%s%s is %.17g: beyond 2^53 not every whole number can be told from the next", sample->series,
-				 of, sample->group, value);
+		return error_set(err, ERROR_INVALID, 0, "%s%s%s is %.17g: beyond 2^53 not every whole number can be told from the next",
+				 sample->series, of, sample->group, value);
 	if (value != floor(value))
 		return error_set(err, ERROR_INVALID, 0, "%s%s%s is %.17g: a counter of events is a whole number", sample->series, of, sample->group,
 				 value);
@@ -118,7 +118,8 @@ static int check_samples(const struct arm_samples *samples, struct error **err)
 		if (check_counter(sample, err) < 0)
 			return -1;
 		if (i && compare_samples(sample - 1, sample) == 0)
-			return error_set(err, ERROR_INVALID, 0, "%s%s%s stands there twice", sample->series, *sample->group ? " of " : "", sample->group);
+			return error_set(err, ERROR_INVALID, 0, "%s%s%s stands there twice", sample->series, *sample->group ? " of " : "",
+					 sample->group);
 	}
 	return 0;
 }

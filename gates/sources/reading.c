@@ -98,9 +98,10 @@ static int settle_surplus(struct tally *tally, size_t n_places, bool was_surplus
 		tally->measure.y += place->y;
 	}
 	if (now > before && was_surplus)
-		return error_set(err, ERROR_INVALID, 0,
-				 "%llu events among %llu trials, and too many already in the reading before: `events` does not count a part of `total`",
-				 (unsigned long long)y, (unsigned long long)n);
+		return error_set(
+			err, ERROR_INVALID, 0,
+			"%llu events among %llu trials, and too many already in the reading before: `events` does not count a part of `total`",
+			(unsigned long long)y, (unsigned long long)n);
 	tally->was_surplus = now > 0;
 	return 0;
 }
@@ -154,8 +155,8 @@ static int tally_mean(const struct analysis_metric *metric, const struct arm_sam
 	for (size_t i = 0; i < arm->n; i++) {
 		const struct sample *sample = &arm->items[i];
 		if (sample->value < metric->low || sample->value > metric->high)
-			return error_set(err, ERROR_INVALID, 0, "%s is %.10g, outside the metric's range of %.10g to %.10g", sample->series, sample->value,
-					 metric->low, metric->high);
+			return error_set(err, ERROR_INVALID, 0, "%s is %.10g, outside the metric's range of %.10g to %.10g", sample->series,
+					 sample->value, metric->low, metric->high);
 		tally->measure.n++;
 		tally->measure.sum += sample->value;
 	}

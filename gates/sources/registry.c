@@ -30,12 +30,15 @@ static const char *missing_selector(const struct analysis_metric *metric)
 	case METRIC_RATE:
 		if (!metric->events || !metric->total)
 			return "a rate from a metric source needs `events` and `total`";
-		return metric->value || metric->distribution || metric->by ? "a rate has `events` and `total`, and neither `value`, `distribution` nor `by`" : NULL;
+		return metric->value || metric->distribution || metric->by
+			       ? "a rate has `events` and `total`, and neither `value`, `distribution` nor `by`"
+			       : NULL;
 	case METRIC_DISTRIBUTION:
 		if (!metric->distribution)
 			return "a distribution from a metric source needs `distribution`";
-		return metric->value || metric->events || metric->total ? "a distribution has `distribution` and `by`, and neither `value`, `events` nor `total`"
-									 : NULL;
+		return metric->value || metric->events || metric->total
+			       ? "a distribution has `distribution` and `by`, and neither `value`, `events` nor `total`"
+			       : NULL;
 	case METRIC_MEAN:
 		if (!metric->value)
 			return "a mean from a metric source needs `value`";

@@ -126,12 +126,13 @@ static int check_histogram(const struct histogram_bucket *buckets, size_t n, str
 		if (buckets[i].le == buckets[i - 1].le)
 			return error_set(err, ERROR_INVALID, 0, "%s%s%s: the bucket le=\"%g\" stands there twice", WHOSE(&buckets[i]), buckets[i].le);
 		if (buckets[i].value < buckets[i - 1].value - rounding(buckets[i].value, buckets[i - 1].value))
-			return error_set(err, ERROR_INVALID, 0, "%s%s%s: the bucket le=\"%g\" counts %.17g, less than the %.17g of le=\"%g\" which it contains",
+			return error_set(err, ERROR_INVALID, 0,
+					 "%s%s%s: the bucket le=\"%g\" counts %.17g, less than the %.17g of le=\"%g\" which it contains",
 					 WHOSE(&buckets[i]), buckets[i].le, buckets[i].value, buckets[i - 1].value, buckets[i - 1].le);
 	}
 	if (n && buckets[0].value < 0)
-		return error_set(err, ERROR_INVALID, 0, "%s%s%s: the bucket le=\"%g\" counts %g: no counter is negative", WHOSE(buckets), buckets[0].le,
-				 buckets[0].value);
+		return error_set(err, ERROR_INVALID, 0, "%s%s%s: the bucket le=\"%g\" counts %g: no counter is negative", WHOSE(buckets),
+				 buckets[0].le, buckets[0].value);
 	if (n && !(isinf(buckets[n - 1].le) && buckets[n - 1].le > 0))
 		return error_set(err, ERROR_INVALID, 0, "%s%s%s: the bucket le=\"+Inf\" is missing", WHOSE(buckets));
 	return 0;

@@ -26,7 +26,7 @@ struct sample {
 	double value;
 };
 
-struct histogram_bucket { /* cumulative */
+struct histogram_bucket {           /* cumulative */
 	const char *group, *series; /* without the label "le" */
 	double le, value;
 };

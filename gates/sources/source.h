@@ -25,9 +25,9 @@
 #include "pipelines/rollout_spec.h"
 
 struct source_arm {
-	const char *name;               /* "stable", "candidate" */
+	const char *name; /* "stable", "candidate" */
 	const char *version, *image;
-	const char *const *instances;   /* "127.0.0.1:20001" of each ready copy */
+	const char *const *instances; /* "127.0.0.1:20001" of each ready copy */
 	size_t n_instances;
 };
 struct source_span {
@@ -36,38 +36,41 @@ struct source_span {
 };
 
 struct source_reading {
-	bool nothing_yet;               /* the first reading of counters, or every series was reset: nothing to compare */
-	bool no_data;                   /* it answered, but with no series, no change, or NaN */
-	struct measure measure;         /* when neither */
-	char note[160];                 /* for people: "3 counters were reset", or "" */
+	bool nothing_yet;       /* the first reading of counters, or every series was reset: nothing to compare */
+	bool no_data;           /* it answered, but with no series, no change, or NaN */
+	struct measure measure; /* when neither */
+	char note[160];         /* for people: "3 counters were reset", or "" */
 };
 typedef void (*source_done_fn)(void *arg, const struct source_reading *reading, struct error *err); /* exactly one is set; both stay ours */
 
 struct source_config {
-	const char *name;               /* operator's */
-	const struct yaml_node *body;   /* of the kind, schema-checked; must outlive the source. NULL for the built-in "app" */
-	const char *state_dir;          /* for commands: where their attempt folders may be; may be NULL */
+	const char *name;             /* operator's */
+	const struct yaml_node *body; /* of the kind, schema-checked; must outlive the source. NULL for the built-in "app" */
+	const char *state_dir;        /* for commands: where their attempt folders may be; may be NULL */
 };
 
-struct source;                          /* begins with `const struct source_ops *ops` */
-struct source_watch;                    /* begins with `const struct source_ops *ops` */
+struct source;       /* begins with `const struct source_ops *ops` */
+struct source_watch; /* begins with `const struct source_ops *ops` */
 struct source_ops {
-	const char *name;               /* "openmetrics", "prometheus", "json", "command" */
+	const char *name; /* "openmetrics", "prometheus", "json", "command" */
 	const char *doc;
-	const struct schema *config;    /* of the operator's body */
+	const struct schema *config; /* of the operator's body */
 	/* What a metric's selectors must look like here (checked by `penstock lint` and the deploy stage as far as they can be without asking):
 	 * NULL if well, else what is wrong; static or in `space`. */
 	const char *(*check)(const struct analysis_metric *metric, char *space, size_t size);
 	int (*open)(const struct source_config *config, struct loop *loop, struct source **ret, struct error **err);
-	void (*close)(struct source *source);                      /* after its watches; NULL is fine */
-	int (*watch)(struct source *source, const struct analysis_metric *metric /* outlives the watch */, struct source_watch **ret, struct error **err);
+	void (*close)(struct source *source); /* after its watches; NULL is fine */
+	int (*watch)(struct source *source, const struct analysis_metric *metric /* outlives the watch */, struct source_watch **ret,
+		     struct error **err);
 	/* One reading at a time for each watch. After an error or no_data the next reading counts since the last good one. */
 	void (*read)(struct source_watch *watch, const struct source_arm arms[2] /* stable, candidate; copied as needed */,
 		     const struct source_span *span, source_done_fn done, void *arg);
-	void (*unwatch)(struct source_watch *watch);               /* drops what is in flight without calling back; NULL is fine */
+	void (*unwatch)(struct source_watch *watch); /* drops what is in flight without calling back; NULL is fine */
 };
-struct source { const struct source_ops *ops; };
-struct category_order;                  /* gates/sources/categories.h */
+struct source {
+	const struct source_ops *ops;
+};
+struct category_order; /* gates/sources/categories.h */
 struct source_watch {
 	const struct source_ops *ops;
 	struct category_order *categories; /* DISTRIBUTION: what measure_arm.counts[i] stands for; else NULL */
@@ -87,6 +90,7 @@ json_t *source_categories(const struct source_watch *watch);
 int source_categories_restore(struct source_watch *watch, const json_t *names, struct error **err) must_check;
 
 /* "{{arm}}", "{{version}}", "{{image}}", "{{instances}}" (a regular expression: "127\.0\.0\.1:20001|127\.0\.0\.1:20002"), "{{window}}" ("30s"),
- * and what else template.h lists. Values are escaped for a double-quoted PromQL string; unknown names are INVALID, naming the column. `out` is appended to. */
+ * and what else template.h lists. Values are escaped for a double-quoted PromQL string; unknown names are INVALID, naming the column. `out` is
+ * appended to. */
 int source_expand(const char *text, const struct source_arm *arm, const struct source_span *span, struct buf *out, struct error **err) must_check;
 #endif

@@ -53,8 +53,8 @@ struct fetches;
 typedef void (*fetches_done_fn)(void *arg, const struct fetched *results, size_t n);
 struct fetches_spec {
 	const char *const *urls;
-	const char *const *forms; /* POST bodies, application/x-www-form-urlencoded, one for each url; NULL: GETs */
-	size_t n;                 /* more than 0 */
+	const char *const *forms;   /* POST bodies, application/x-www-form-urlencoded, one for each url; NULL: GETs */
+	size_t n;                   /* more than 0 */
 	const char *const *headers; /* NULL-terminated */
 	uint64_t timeout_ms;
 	size_t max_bytes;

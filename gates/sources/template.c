@@ -31,8 +31,9 @@ static int read_name(const char *text, const char *at, enum template_name *ret, 
 		*ret_next = end + 2;
 		return 0;
 	}
-	return error_set(err, ERROR_INVALID, 0, "column %zu: nothing is called \"{{%.*s}}\"; there are arm, version, image, instances, addresses, window, from, to",
-			 column, (int)(len < 64 ? len : 64), name);
+	return error_set(err, ERROR_INVALID, 0,
+			 "column %zu: nothing is called \"{{%.*s}}\"; there are arm, version, image, instances, addresses, window, from, to", column,
+			 (int)(len < 64 ? len : 64), name);
 }
 
 int template_names(const char *text, unsigned *ret_names, struct error **err)

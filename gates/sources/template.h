@@ -6,25 +6,24 @@
 #include "base/buf.h"
 #include "gates/sources/source.h"
 
-#define TEMPLATE_NAMES(X)                                                                                             \
-	X(ARM, "arm", "stable or candidate")                                                                          \
-	X(VERSION, "version", "the release's version")                                                                \
-	X(IMAGE, "image", "the release's image, name@digest")                                                         \
-	X(INSTANCES, "instances", "a regular expression that matches the addresses of the arm's ready copies")        \
-	X(ADDRESSES, "addresses", "the same addresses with commas between them")                                      \
-	X(WINDOW, "window", "the time since the last reading, as PromQL writes it: 30s, 5250ms")                      \
-	X(FROM, "from", "when that time began, Unix seconds with milliseconds")                                       \
+#define TEMPLATE_NAMES(X)                                                                                                                            \
+	X(ARM, "arm", "stable or candidate")                                                                                                         \
+	X(VERSION, "version", "the release's version")                                                                                               \
+	X(IMAGE, "image", "the release's image, name@digest")                                                                                        \
+	X(INSTANCES, "instances", "a regular expression that matches the addresses of the arm's ready copies")                                       \
+	X(ADDRESSES, "addresses", "the same addresses with commas between them")                                                                     \
+	X(WINDOW, "window", "the time since the last reading, as PromQL writes it: 30s, 5250ms")                                                     \
+	X(FROM, "from", "when that time began, Unix seconds with milliseconds")                                                                      \
 	X(TO, "to", "when it ended")
 enum template_name {
 #define X(name, text, doc) TEMPLATE_NAME_##name,
 	TEMPLATE_NAMES(X)
 #undef X
-	TEMPLATE_N_NAMES
+		TEMPLATE_N_NAMES
 };
 /* Sets of names, as bits. */
 #define TEMPLATE_BIT(name) (1U << TEMPLATE_NAME_##name)
-#define TEMPLATE_OF_ARM                                                                                                                    \
-	(TEMPLATE_BIT(ARM) | TEMPLATE_BIT(VERSION) | TEMPLATE_BIT(IMAGE) | TEMPLATE_BIT(INSTANCES) | TEMPLATE_BIT(ADDRESSES))
+#define TEMPLATE_OF_ARM (TEMPLATE_BIT(ARM) | TEMPLATE_BIT(VERSION) | TEMPLATE_BIT(IMAGE) | TEMPLATE_BIT(INSTANCES) | TEMPLATE_BIT(ADDRESSES))
 #define TEMPLATE_OF_COPIES (TEMPLATE_BIT(INSTANCES) | TEMPLATE_BIT(ADDRESSES)) /* nothing to fill in when the arm has no ready copy */
 #define TEMPLATE_OF_SPAN (TEMPLATE_BIT(WINDOW) | TEMPLATE_BIT(FROM) | TEMPLATE_BIT(TO))
 

@@ -54,9 +54,9 @@ static void turn(struct rig *rig, uint64_t ms)
 }
 
 /* Until it holds; fails after 30 s. */
-#define UNTIL(rig, condition)                                                                               \
-	for (uint64_t deadline_ = clock_mono_ms() + 30000; !(condition); turn((rig), 20))                   \
-		if (clock_mono_ms() > deadline_)                                                            \
+#define UNTIL(rig, condition)                                                                                                                        \
+	for (uint64_t deadline_ = clock_mono_ms() + 30000; !(condition); turn((rig), 20))                                                            \
+		if (clock_mono_ms() > deadline_)                                                                                                     \
 	fail_msg("%s:%d: not within 30 s: %s", __FILE__, __LINE__, #condition)
 
 /* The kernel chooses; the port is free again until the child takes it. */
@@ -329,14 +329,16 @@ static void failures_of_the_real_ones_are_told(void **state)
 	struct rig *rig = *state;
 	struct analysis_metric wrong = {.metric = "m", .kind = METRIC_MEAN, .value = "avg(up{version=\"{{version}}\"}", .high = 1};
 	struct analysis_metric several = {.metric = "m", .kind = METRIC_MEAN, .value = "up{version=~\"{{version}}|v1|v2\"}", .high = 1};
-	struct analysis_metric range = {.metric = "m", .kind = METRIC_RATE, .events = "up{version=\"{{version}}\"}[1m]", .total = "up{version=\"{{version}}\"}[1m]"};
+	struct analysis_metric range = {
+		.metric = "m", .kind = METRIC_RATE, .events = "up{version=\"{{version}}\"}[1m]", .total = "up{version=\"{{version}}\"}[1m]"};
 	struct analysis_metric none = {.metric = "m", .kind = METRIC_RATE, .events = "nowhere", .total = "nothing"};
 	struct analysis_metric accuracy = {.metric = "accuracy"}, same = {.metric = "accuracy"};
 	struct told told;
 	rig->from_ms = clock_wall_ms(); /* both copies have been scraped before it */
 	UNTIL(rig, clock_wall_ms() > rig->from_ms + 1100);
 	expect_error(rig, watch_metric(rig, rig->prom, &wrong), "stable: value: Prometheus says bad_data (status 400): ");
-	expect_error(rig, watch_metric(rig, rig->prom, &several), "stable: value: one series is expected, the query gives 2: up{instance=\"127.0.0.1:");
+	expect_error(rig, watch_metric(rig, rig->prom, &several),
+		     "stable: value: one series is expected, the query gives 2: up{instance=\"127.0.0.1:");
 	expect_error(rig, watch_metric(rig, rig->prom, &range), "stable: events: the query gives a range of samples");
 	struct source_watch *watch = watch_metric(rig, rig->prom, &none);
 	read_once(rig, watch, &told);

@@ -31,7 +31,8 @@ static void check_run(const struct yaml_node *node, struct diag_list *diags)
 }
 static const struct schema run_schema = {.type = SCHEMA_LIST, .item = &schema_string, .has_min = true, .min = 1, .check = check_run};
 static const struct schema_field fields[] = {
-	{"run", &run_schema, .required = true, .doc = "program and arguments, run without a shell; {{version}} and its like are filled into arguments"},
+	{"run", &run_schema, .required = true,
+	 .doc = "program and arguments, run without a shell; {{version}} and its like are filled into arguments"},
 	{"timeout", &schema_duration, .doc = "then it is killed, with what it started", .fallback = "30s"},
 	{.name = NULL},
 };

@@ -82,7 +82,8 @@ static const char *check_pointer(const char *what, const char *pointer, bool sha
 	else if (names & TEMPLATE_OF_SPAN)
 		snprintf(space, size, "%s: the span belongs into the source's address or arguments, not into a pointer", what);
 	else if (shared && !(names & TEMPLATE_OF_ARM))
-		snprintf(space, size, "%s: \"%.200s\" is the same number for both arms; write {{arm}} or {{version}} into the pointer", what, pointer);
+		snprintf(space, size, "%s: \"%.200s\" is the same number for both arms; write {{arm}} or {{version}} into the pointer", what,
+			 pointer);
 	else
 		return NULL;
 	return space;
@@ -141,7 +142,8 @@ static int add_distribution(const json_t *value, const char *pointer, struct arm
 	size_t i;
 
 	if (json_is_object(value)) {
-		json_object_foreach((json_t *)(uintptr_t)value, name, count) {
+		json_object_foreach((json_t *)(uintptr_t)value, name, count)
+		{
 			struct sample sample = {.role = SAMPLE_COUNT, .category = name, .edge = (double)NAN};
 			sample.series = arena_printf(samples->arena, "%s/%s", pointer, name);
 			if (add_number(count, &sample, samples, err) < 0)
@@ -152,7 +154,8 @@ static int add_distribution(const json_t *value, const char *pointer, struct arm
 	if (!json_is_array(value))
 		return error_set(err, ERROR_INVALID, 0, "%s is %s; a mapping from classes to counts, or a list of counts is needed", pointer,
 				 type_name(value));
-	json_array_foreach(value, i, count) {
+	json_array_foreach(value, i, count)
+	{
 		struct sample sample = {.role = SAMPLE_COUNT, .edge = (double)i};
 		sample.category = arena_printf(samples->arena, "%zu", i);
 		sample.series = arena_printf(samples->arena, "%s/%zu", pointer, i);
@@ -172,10 +175,9 @@ static int add_values(const json_t *value, const char *pointer, struct arm_sampl
 		return add_number(value, &sample, samples, err);
 	if (!samples->windowed) /* the same observations would be counted again at each reading */
 		return error_set(err, ERROR_INVALID, 0,
-				 "%s is a list; observations in lists need {{window}}, or {{from}} and {{to}}, in the source's address or arguments", pointer);
-	json_array_foreach(value, i, item)
-		if (add_number(item, &sample, samples, err) < 0)
-			return -1;
+				 "%s is a list; observations in lists need {{window}}, or {{from}} and {{to}}, in the source's address or arguments",
+				 pointer);
+	json_array_foreach(value, i, item) if (add_number(item, &sample, samples, err) < 0) return -1;
 	return 0;
 }
 

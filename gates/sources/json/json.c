@@ -20,15 +20,17 @@ static const char *url_problem(const char *url)
 		return problem;
 	if (hole && host && hole < host + 3 + strcspn(host + 3, "/?"))
 		return "must not hold \"{{\" before its path";
-	return template_names(url, &names, NULL) < 0 ? "holds a \"{{\" that names nothing; there are arm, version, image, instances, addresses, window, from, to"
-						     : NULL;
+	return template_names(url, &names, NULL) < 0
+		       ? "holds a \"{{\" that names nothing; there are arm, version, image, instances, addresses, window, from, to"
+		       : NULL;
 }
 static void check_url(const struct yaml_node *node, struct diag_list *diags)
 {
 	const char *problem = url_problem(yaml_text(node, ""));
 
 	if (problem)
-		yaml_error(diags, node, "metric_source", "for example \"http://127.0.0.1:8000/stats?version={{version}}\"", "the address %s", problem);
+		yaml_error(diags, node, "metric_source", "for example \"http://127.0.0.1:8000/stats?version={{version}}\"", "the address %s",
+			   problem);
 }
 static const struct schema url_schema = {.type = SCHEMA_STRING, .check = check_url};
 static const struct schema_field fields[] = {

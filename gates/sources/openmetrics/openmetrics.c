@@ -180,7 +180,8 @@ static int parse_page(const struct fetched *result, struct arena *arena, struct 
 		return -1;
 	bool openmetrics = strncasecmp(type, "application/openmetrics-text", 28) == 0;
 	if (!openmetrics && strncasecmp(type, "text/plain", 10) != 0)
-		return error_set(err, ERROR_PROTOCOL, 0, "%s: answers %.80s; metrics are application/openmetrics-text or text/plain", result->url, type);
+		return error_set(err, ERROR_PROTOCOL, 0, "%s: answers %.80s; metrics are application/openmetrics-text or text/plain", result->url,
+				 type);
 	if (page_parse(result->body, result->body_len, openmetrics, arena, ret, err) < 0)
 		return error_context(err, "%s", result->url);
 	return 0;
@@ -264,7 +265,8 @@ static int check_addresses(const struct strlist *urls, struct error **err)
 	for (size_t i = 0; i < urls->n; i++)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(urls->items[i], urls->items[j]) == 0)
-				return error_set(err, ERROR_INVALID, 0, "%s would be the page of two copies; `port` is for copies with an address of their own",
+				return error_set(err, ERROR_INVALID, 0,
+						 "%s would be the page of two copies; `port` is for copies with an address of their own",
 						 urls->items[i]);
 	return 0;
 }

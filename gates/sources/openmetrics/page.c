@@ -155,7 +155,8 @@ static int read_number(struct reader *r, const char *what, double *ret, struct e
 	const char *word = take_word(r, &len);
 
 	if (!word || !sample_number(word, len, ret))
-		return error_set(err, ERROR_INVALID, 0, "line %zu: expected %s, found \"%.*s\"", r->line, what, (int)(len < 40 ? len : 40), word ? word : "");
+		return error_set(err, ERROR_INVALID, 0, "line %zu: expected %s, found \"%.*s\"", r->line, what, (int)(len < 40 ? len : 40),
+				 word ? word : "");
 	return 0;
 }
 
@@ -363,8 +364,8 @@ static int check_twins(struct page *page, struct error **err)
 	for (size_t i = 1; i < page->n_samples; i++) {
 		const struct page_sample *one = &page->samples[i - 1], *two = &page->samples[i];
 		if (compare_samples(one, two) == 0)
-			return error_set(err, ERROR_INVALID, 0, "lines %zu and %zu: %s stands there twice", one->line < two->line ? one->line : two->line,
-					 one->line < two->line ? two->line : one->line, one->series);
+			return error_set(err, ERROR_INVALID, 0, "lines %zu and %zu: %s stands there twice",
+					 one->line < two->line ? one->line : two->line, one->line < two->line ? two->line : one->line, one->series);
 	}
 	for (size_t i = 1; i < page->n_families; i++)
 		if (compare_families(&page->families[i - 1], &page->families[i]) == 0)

@@ -15,15 +15,15 @@
 #define PAGE_MAX_LABELS 64
 
 /* name, how the formats write it */
-#define PAGE_TYPES(X)                           \
-	X(UNKNOWN, "unknown")                   \
-	X(UNTYPED, "untyped")                   \
-	X(GAUGE, "gauge")                       \
-	X(COUNTER, "counter")                   \
-	X(HISTOGRAM, "histogram")               \
-	X(GAUGEHISTOGRAM, "gaugehistogram")     \
-	X(SUMMARY, "summary")                   \
-	X(STATESET, "stateset")                 \
+#define PAGE_TYPES(X)                                                                                                                                \
+	X(UNKNOWN, "unknown")                                                                                                                        \
+	X(UNTYPED, "untyped")                                                                                                                        \
+	X(GAUGE, "gauge")                                                                                                                            \
+	X(COUNTER, "counter")                                                                                                                        \
+	X(HISTOGRAM, "histogram")                                                                                                                    \
+	X(GAUGEHISTOGRAM, "gaugehistogram")                                                                                                          \
+	X(SUMMARY, "summary")                                                                                                                        \
+	X(STATESET, "stateset")                                                                                                                      \
 	X(INFO, "info")
 enum page_type {
 #define X(name, text) PAGE_##name,

@@ -70,7 +70,8 @@ static int read_labels(const json_t *metric, struct arena *arena, struct answer_
 	if (!json_is_object(metric) || n > MAX_LABELS)
 		return bad(err, "a series has no mapping of labels");
 	ret->labels = arena_alloc(arena, (n + 1) * sizeof(*ret->labels));
-	json_object_foreach((json_t *)(uintptr_t)metric, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)metric, name, value)
+	{
 		if (!json_is_string(value))
 			return bad(err, "a label is no string");
 		ret->labels[ret->n_labels++] =
@@ -125,7 +126,8 @@ static int read_range(const json_t *values, const struct answer_asked *asked, st
 		if (read_point(json_array_get(values, i), series, point, err) < 0)
 			return -1;
 		if (i && point->at_s <= point[-1].at_s)
-			return error_set(err, ERROR_PROTOCOL, 0, "%s: time goes back, from %.3f to %.3f", series->series, point[-1].at_s, point->at_s);
+			return error_set(err, ERROR_PROTOCOL, 0, "%s: time goes back, from %.3f to %.3f", series->series, point[-1].at_s,
+					 point->at_s);
 		if (point->at_s < asked->from_s - 0.0005 || point->at_s > asked->to_s + 0.0005)
 			return error_set(err, ERROR_PROTOCOL, 0, "%s: asked for the time from %.3f to %.3f, a sample is of %.3f", series->series,
 					 asked->from_s, asked->to_s, point->at_s);

@@ -240,8 +240,11 @@ static int take_value(const struct answer *answer, struct arm_samples *samples, 
 		return error_set(err, ERROR_INVALID, 0, "one series is expected, the query gives %zu: %s, %s%s", answer->n_series,
 				 answer->series[0].series, answer->series[1].series, answer->n_series > 2 ? ", ..." : "");
 	for (size_t i = 0; answer->n_series && i < answer->series->n_points; i++) {
-		struct sample sample = {
-			.role = SAMPLE_VALUE, .group = "", .series = answer->series->series, .edge = (double)NAN, .value = answer->series->points[i].value};
+		struct sample sample = {.role = SAMPLE_VALUE,
+					.group = "",
+					.series = answer->series->series,
+					.edge = (double)NAN,
+					.value = answer->series->points[i].value};
 		if (arm_samples_add(samples, &sample, err) < 0)
 			return -1;
 	}
@@ -431,7 +434,8 @@ static bool choose_instants(struct query_watch *watch)
 	return span->from_ms > 0 && from <= to;
 }
 
-static int add_query(struct query_watch *watch, const struct source_arm *arm, size_t which, enum sample_role role, const char *text, struct error **err)
+static int add_query(struct query_watch *watch, const struct source_arm *arm, size_t which, enum sample_role role, const char *text,
+		     struct error **err)
 {
 	struct buf query cleanup_buf;
 	bool distribution = role == SAMPLE_COUNT;

@@ -10,14 +10,8 @@ static void metrics_are_found_by_name(void **state)
 	static const struct {
 		const char *name, *row;
 	} cases[] = {
-		{"error_rate", "error_rate"},
-		{"latency_p999", "latency_p999"},
-		{"accuracy", "accuracy"},
-		{"feature_bins.amount", "feature_bins."},
-		{"feature_bins.", NULL},
-		{"feature_bins", NULL},
-		{"accuracy2", NULL},
-		{"", NULL},
+		{"error_rate", "error_rate"}, {"latency_p999", "latency_p999"}, {"accuracy", "accuracy"}, {"feature_bins.amount", "feature_bins."},
+		{"feature_bins.", NULL},      {"feature_bins", NULL},           {"accuracy2", NULL},      {"", NULL},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct builtin_metric *row = builtin_metric_find(cases[i].name);

@@ -258,8 +258,9 @@ static void a_command_writes_its_document(void **state)
 {
 	(void)state;
 	static const struct analysis_metric metric = {.metric = "m", .kind = METRIC_DISTRIBUTION, .distribution = "/bins"};
-	static const char config[] = "run: [python3, -c, 'import json,sys; n=2 if sys.argv[1]==\"v2\" else 1; print(json.dumps({\"bins\":[n,0,3*n]}))', "
-				     "'{{version}}', '{{window}}']";
+	static const char config[] =
+		"run: [python3, -c, 'import json,sys; n=2 if sys.argv[1]==\"v2\" else 1; print(json.dumps({\"bins\":[n,0,3*n]}))', "
+		"'{{version}}', '{{window}}']";
 	struct bench bench;
 	struct told told;
 	assert_null(bench_try(&bench, "command", config, &metric));
@@ -279,7 +280,8 @@ static void what_a_command_does_wrong_is_told(void **state)
 		const char *config, *message;
 	} cases[] = {
 		{"run: [python3, -c, 'import sys; sys.exit(\"no database\")']", "python3: exit status 1: no database"},
-		{"run: [python3, -c, 'print(\"{\")']", "python3: standard output is no JSON: line 2, column 0: string or '}' expected near end of file"},
+		{"run: [python3, -c, 'print(\"{\")']",
+		 "python3: standard output is no JSON: line 2, column 0: string or '}' expected near end of file"},
 		{"run: [python3, -c, 'import time; time.sleep(60)']\ntimeout: 300ms", "python3: did not end within 300 ms and was killed"},
 		{"run: [python3, -c, 'print(\"[\" + 5000000 * \" \" + \"]\")']", "python3: wrote more than 4194304 bytes"},
 		{"run: [/nowhere/program]", "run /nowhere/program: No such file or directory"},
@@ -329,7 +331,8 @@ static void what_cannot_work_is_refused_before_it_is_asked(void **state)
 		{"json", "url: 'http://h/x'", &same,
 		 "metric source \"src\": m: value: \"/x\" is the same number for both arms; write {{arm}} or {{version}} into the pointer"},
 		{"json", "url: 'http://h/x'", &by,
-		 "metric source \"src\": m: `by` has no meaning here: `distribution` points at a mapping from classes to counts, or at a list of counts"},
+		 "metric source \"src\": m: `by` has no meaning here: `distribution` points at a mapping from classes to counts, or at a list of "
+		 "counts"},
 		{"json", "url: 'http://{{version}}/x'", &same, "the address must not hold \"{{\" before its path"},
 		{"json", "url: 'http://u:p@h/x'", &same, "the address must hold no user or password: messages show it; use bearer_file"},
 		{"json", "url: 'file:///etc/passwd'", &same, "the address must begin with http:// or https://"},

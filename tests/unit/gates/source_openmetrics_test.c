@@ -145,7 +145,8 @@ static void changed_bytes_never_crash_the_parser(void **state)
 			changed[next_random(&seed) % size] = spice[next_random(&seed) % (sizeof(spice) - 1)];
 		const struct page_metric metric = {.kind = METRIC_DISTRIBUTION, .distribution = selector, .by = "le|class"};
 		if (page_parse(changed, size, round & 1, arena, &page, &err) < 0 ||
-		    page_extract(&page, &metric, page_alternative(&page, selector), "i", &samples, &err) < 0 || arm_samples_finish(&samples, &err) < 0)
+		    page_extract(&page, &metric, page_alternative(&page, selector), "i", &samples, &err) < 0 ||
+		    arm_samples_finish(&samples, &err) < 0)
 			refused++;
 		arm_samples_done(&samples);
 	}
@@ -165,7 +166,8 @@ static void selectors_are_read_and_their_mistakes_told(void **state)
 		{"a{x}", "column 4: expected =, !=, =~ or !~, found \"}\""},
 		{"a{x=1}", "column 5: expected a quoted value, found \"1}\""},
 		{"a{x=\"1}", "column 8: expected a closing quote, found \"\""},
-		{"a{x=\"\\d\"}", "column 7: expected \\\\, \\\" or \\n after a backslash (a backslash of an expression is written twice), found \"d\"}\""},
+		{"a{x=\"\\d\"}",
+		 "column 7: expected \\\\, \\\" or \\n after a backslash (a backslash of an expression is written twice), found \"d\"}\""},
 		{"a{x=\"1\" y", "column 9: expected \",\" or \"}\", found \"y\""},
 		{"a{x=~\"(\"}", "column 9: the expression for label \"x\": missing closing parenthesis"},
 		{"a{x!\"1\"}", "column 4: expected =, !=, =~ or !~, found \"!\"1\"}\""},
@@ -192,9 +194,18 @@ static void conditions_hold_for_whole_values(void **state)
 		const char *selector;
 		bool matches;
 	} cases[] = {
-		{"a", true},	       {"a{x=\"12\"}", true},	   {"a{x=\"1\"}", false},    {"a{x!=\"1\"}", true}, {"a{x=~\"1\"}", false},
-		{"a{x=~\"1.\"}", true}, {"a{x=~\"1|12\"}", true},   {"a{x!~\"1.\"}", false},  {"a{no=\"\"}", true},  {"a{no!=\"\"}", false},
-		{"a{x=\"12\",y=\"3\"}", true}, {"a{x=\"12\",y=\"4\"}", false},
+		{"a", true},
+		{"a{x=\"12\"}", true},
+		{"a{x=\"1\"}", false},
+		{"a{x!=\"1\"}", true},
+		{"a{x=~\"1\"}", false},
+		{"a{x=~\"1.\"}", true},
+		{"a{x=~\"1|12\"}", true},
+		{"a{x!~\"1.\"}", false},
+		{"a{no=\"\"}", true},
+		{"a{no!=\"\"}", false},
+		{"a{x=\"12\",y=\"3\"}", true},
+		{"a{x=\"12\",y=\"4\"}", false},
 	};
 	struct page_label labels[] = {{"x", "12"}, {"y", "3"}};
 	const struct page_sample sample = {.name = "a", .series = "a{x=\"12\",y=\"3\"}", .labels = labels, .n_labels = 2};
@@ -293,7 +304,8 @@ static void a_drift_metric_needs_no_selector(void **state)
 		 .content_type = OM,
 		 .body = "# TYPE penstock_predictions counter\npenstock_predictions_total{class=\"no\"} 10\n# EOF\n"},
 		{.content_type = OM,
-		 .body = "# TYPE penstock_predictions counter\npenstock_predictions_total{class=\"no\"} 19\npenstock_predictions_total{class=\"yes\"} 1\n"
+		 .body = "# TYPE penstock_predictions counter\npenstock_predictions_total{class=\"no\"} "
+			 "19\npenstock_predictions_total{class=\"yes\"} 1\n"
 			 "# EOF\n"},
 	};
 	static const struct http_exchange candidate[] = {
@@ -383,9 +395,7 @@ static void what_a_copy_answers_wrongly_is_an_error_that_names_it(void **state)
 		 ERROR_PROTOCOL,
 		 "%s answers text/html; metrics are application/openmetrics-text or text/plain"},
 		{{.body = "t_total x\n"}, ERROR_INVALID, "%s line 1: expected a number, found \"x\""},
-		{{.content_type = OM, .body = "t_total 5\n"},
-		 ERROR_INVALID,
-		 "%s the page ends after line 1 without \"# EOF\": it is not whole"},
+		{{.content_type = OM, .body = "t_total 5\n"}, ERROR_INVALID, "%s the page ends after line 1 without \"# EOF\": it is not whole"},
 		{{.body = "# TYPE t_total gauge\nt_total 5\ne_total 1\n"}, ERROR_INVALID, "%s t_total is a gauge, not a counter"},
 		{{.drop = true}, ERROR_PROTOCOL, "%s Empty reply from server"},
 		{{.hang = true}, ERROR_TIMEOUT, "%s no answer within 300 ms"},
@@ -430,7 +440,8 @@ static void a_page_without_end_is_cut_off(void **state)
 	bench_open(&bench, &metric, NULL);
 	read_peers(&bench, one, two, &told);
 	cleanup_free char *error = told.error;
-	cleanup_free char *expected = xasprintf("metric source \"app\": m: http://127.0.0.1:%u/metrics: the answer is longer than 8388608 bytes", http_peer_port(two));
+	cleanup_free char *expected =
+		xasprintf("metric source \"app\": m: http://127.0.0.1:%u/metrics: the answer is longer than 8388608 bytes", http_peer_port(two));
 	assert_string_equal(error, expected);
 	bench_close(&bench);
 	http_peer_finish(one);
@@ -459,7 +470,8 @@ static void who_stops_watching_is_not_called_back(void **state)
 	struct http_peer *one = http_peer_start(never, 0);
 	cleanup_free char *address = xasprintf("127.0.0.1:%u", http_peer_port(one));
 	const char *const instances[] = {address};
-	struct source_arm arms[2] = {{.name = "stable", .instances = instances, .n_instances = 1}, {.name = "candidate", .instances = instances, .n_instances = 1}};
+	struct source_arm arms[2] = {{.name = "stable", .instances = instances, .n_instances = 1},
+				     {.name = "candidate", .instances = instances, .n_instances = 1}};
 	struct source_span span = {.from_ms = 1, .to_ms = 2};
 	struct bench bench;
 	struct told told = {0};

@@ -25,7 +25,8 @@ static void answers_are_taken_or_refused_for_a_reason(void **state)
 		{false, 200, VECTOR(""), ERROR_INTERNAL, NULL},
 		{false, 200, VECTOR("{\"metric\":{\"a\":\"b\"},\"value\":[1000,\"NaN\"]}"), ERROR_INTERNAL, NULL},
 		{false, 200, VECTOR("{\"metric\":{},\"value\":[1000.0004,\"1e3\"]}"), ERROR_INTERNAL, NULL},
-		{false, 200, "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1000,\"5\"]},\"infos\":[\"may be no counter\"]}",
+		{false, 200,
+		 "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1000,\"5\"]},\"infos\":[\"may be no counter\"]}",
 		 ERROR_INTERNAL, NULL},
 		{false, 200, "{\"status\":\"success\",\"warnings\":[],\"data\":{\"resultType\":\"vector\",\"result\":[]}}", ERROR_INTERNAL, NULL},
 		{true, 200, MATRIX("{\"metric\":{},\"values\":[[985,\"1\"],[1000,\"2\"]]}"), ERROR_INTERNAL, NULL},
@@ -49,7 +50,8 @@ static void answers_are_taken_or_refused_for_a_reason(void **state)
 		{false, 200, "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":[1000,\"x\"]}}", ERROR_INVALID,
 		 "the query gives a string; an instant vector or a scalar is needed"},
 		{true, 200, VECTOR(""), ERROR_PROTOCOL, "\"vector\" is no type of result; is this a Prometheus?"},
-		{false, 200, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\"}}", ERROR_PROTOCOL, "`result` is no list; is this a Prometheus?"},
+		{false, 200, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\"}}", ERROR_PROTOCOL,
+		 "`result` is no list; is this a Prometheus?"},
 		{false, 200, VECTOR("5"), ERROR_PROTOCOL, "a series is no mapping; is this a Prometheus?"},
 		{false, 200, VECTOR("{\"value\":[1000,\"1\"]}"), ERROR_PROTOCOL, "a series has no mapping of labels; is this a Prometheus?"},
 		{false, 200, VECTOR("{\"metric\":{\"a\":1},\"value\":[1000,\"1\"]}"), ERROR_PROTOCOL, "a label is no string; is this a Prometheus?"},
@@ -90,8 +92,9 @@ static void series_tell_whose_they_are(void **state)
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
 	const struct answer_asked asked = {.to_s = 1000};
-	static const char body[] = VECTOR("{\"metric\":{\"le\":\"0.5\",\"__name__\":\"s_bucket\",\"job\":\"m\",\"instance\":\"h:1\"},\"value\":[1000,\"7\"]},"
-					  "{\"metric\":{\"instance\":\"h:2\"},\"value\":[1000,\"8\"]},{\"metric\":{\"x\":\"y\"},\"value\":[1000,\"9\"]}");
+	static const char body[] =
+		VECTOR("{\"metric\":{\"le\":\"0.5\",\"__name__\":\"s_bucket\",\"job\":\"m\",\"instance\":\"h:1\"},\"value\":[1000,\"7\"]},"
+		       "{\"metric\":{\"instance\":\"h:2\"},\"value\":[1000,\"8\"]},{\"metric\":{\"x\":\"y\"},\"value\":[1000,\"9\"]}");
 	struct answer answer;
 	assert_ok(answer_parse(body, strlen(body), 200, &asked, arena, &answer, &err), err);
 	assert_int_equal(answer.n_series, 3);
@@ -227,13 +230,13 @@ static void a_value_is_observed_at_multiples_of_the_step(void **state)
 static void counters_of_several_series_are_compared_one_by_one(void **state)
 {
 	(void)state;
-#define COUNTERS(at, a, b)                                                                                  \
-	VECTOR("{\"metric\":{\"instance\":\"x\",\"job\":\"j\"},\"value\":[" at ",\"" a "\"]},"              \
+#define COUNTERS(at, a, b)                                                                                                                           \
+	VECTOR("{\"metric\":{\"instance\":\"x\",\"job\":\"j\"},\"value\":[" at ",\"" a "\"]},"                                                       \
 	       "{\"metric\":{\"instance\":\"y\",\"job\":\"j\"},\"value\":[" at ",\"" b "\"]}")
 	static const struct http_exchange script[] = {
 		{.body = COUNTERS("1000", "5", "100")}, {.body = COUNTERS("1000", "5", "100")}, {.body = COUNTERS("1000", "5", "100")},
-		{.body = COUNTERS("1000", "5", "100")}, {.body = COUNTERS("1015", "9", "30")},	{.body = COUNTERS("1015", "9", "30")},
-		{.body = COUNTERS("1015", "9", "30")},	{.body = COUNTERS("1015", "9", "30")},
+		{.body = COUNTERS("1000", "5", "100")}, {.body = COUNTERS("1015", "9", "30")},  {.body = COUNTERS("1015", "9", "30")},
+		{.body = COUNTERS("1015", "9", "30")},  {.body = COUNTERS("1015", "9", "30")},
 	};
 	struct http_peer *peer = http_peer_start(script, ARRAY_SIZE(script));
 	const struct analysis_metric metric = {
@@ -252,7 +255,8 @@ static void counters_of_several_series_are_compared_one_by_one(void **state)
 	assert_string_equal(told.reading.note, "stable: counters of 1 instance were reset; candidate: counters of 1 instance were reset");
 	bool found = false;
 	for (size_t i = 0; i < 4; i++)
-		found = found || strstr(http_peer_request(peer, i), "query=penstock_labeled_total%7Ba%3D%22b%22%2Cinstance%3D~%22h%3A2%22%7D&time=1000.000&") != NULL;
+		found = found || strstr(http_peer_request(peer, i),
+					"query=penstock_labeled_total%7Ba%3D%22b%22%2Cinstance%3D~%22h%3A2%22%7D&time=1000.000&") != NULL;
 	assert_true(found);
 	bench_close(&bench);
 	http_peer_finish(peer);
@@ -261,15 +265,21 @@ static void counters_of_several_series_are_compared_one_by_one(void **state)
 static void a_distribution_has_classes_or_buckets(void **state)
 {
 	(void)state;
-#define CLASSES(at, no, yes)                                                                                              \
-	VECTOR("{\"metric\":{\"__name__\":\"penstock_predictions_total\",\"instance\":\"x\",\"class\":\"no\"},\"value\":[" at ",\"" no "\"]}," \
+#define CLASSES(at, no, yes)                                                                                                                         \
+	VECTOR("{\"metric\":{\"__name__\":\"penstock_predictions_total\",\"instance\":\"x\",\"class\":\"no\"},\"value\":[" at ",\"" no "\"]},"       \
 	       "{\"metric\":{\"__name__\":\"penstock_predictions_total\",\"instance\":\"x\",\"class\":\"yes\"},\"value\":[" at ",\"" yes "\"]}")
-#define BUCKETS(at, low, all)                                                                                             \
-	VECTOR("{\"metric\":{\"instance\":\"x\",\"le\":\"0.5\"},\"value\":[" at ",\"" low "\"]},"                          \
+#define BUCKETS(at, low, all)                                                                                                                        \
+	VECTOR("{\"metric\":{\"instance\":\"x\",\"le\":\"0.5\"},\"value\":[" at ",\"" low "\"]},"                                                    \
 	       "{\"metric\":{\"instance\":\"x\",\"le\":\"+Inf\"},\"value\":[" at ",\"" all "\"]}")
 	static const struct http_exchange scripts[][4] = {
-		{{.body = CLASSES("1000", "5", "1")}, {.body = CLASSES("1000", "5", "1")}, {.body = CLASSES("1015", "6", "5")}, {.body = CLASSES("1015", "6", "5")}},
-		{{.body = BUCKETS("1000", "5", "6")}, {.body = BUCKETS("1000", "5", "6")}, {.body = BUCKETS("1015", "6", "11")}, {.body = BUCKETS("1015", "6", "11")}},
+		{{.body = CLASSES("1000", "5", "1")},
+		 {.body = CLASSES("1000", "5", "1")},
+		 {.body = CLASSES("1015", "6", "5")},
+		 {.body = CLASSES("1015", "6", "5")}},
+		{{.body = BUCKETS("1000", "5", "6")},
+		 {.body = BUCKETS("1000", "5", "6")},
+		 {.body = BUCKETS("1015", "6", "11")},
+		 {.body = BUCKETS("1015", "6", "11")}},
 	};
 	static const struct analysis_metric metrics[] = {
 		{.metric = "prediction_drift",
@@ -323,8 +333,8 @@ static void every_failure_names_source_metric_and_address(void **state)
 		bench_open(&bench, peer, &metric, "timeout: 300ms\n");
 		bench_read(&bench, &told);
 		cleanup_free char *error = told.error;
-		cleanup_free char *expected = xasprintf("metric source \"prom\": m: http://127.0.0.1:%u/prom/api/v1/query_range: %s", http_peer_port(peer),
-							cases[i].message);
+		cleanup_free char *expected = xasprintf("metric source \"prom\": m: http://127.0.0.1:%u/prom/api/v1/query_range: %s",
+							http_peer_port(peer), cases[i].message);
 		assert_non_null(error);
 		assert_string_equal(error, expected);
 		bench_close(&bench);
@@ -417,7 +427,8 @@ static void queries_that_cannot_tell_the_arms_apart_are_refused(void **state)
 		{{.kind = METRIC_RATE, .events = "e{v=\"{{version}}\"}", .total = "increase(t{v=\"{{version}}\"}[{{window}}])"},
 		 "`events` and `total` must be counted alike: {{window}} in both of them, or in neither"},
 		{{.kind = METRIC_RATE, .events = "e"}, "a rate from a metric source needs `events` and `total`"},
-		{{.kind = METRIC_RATE, .events = "e", .total = "t", .by = "x"}, "a rate has `events` and `total`, and neither `value`, `distribution` nor `by`"},
+		{{.kind = METRIC_RATE, .events = "e", .total = "t", .by = "x"},
+		 "a rate has `events` and `total`, and neither `value`, `distribution` nor `by`"},
 		{{.kind = METRIC_DISTRIBUTION, .distribution = "sum by (a, b) (x{v=\"{{version}}\"})", .by = "a|b"},
 		 "`by` names one label; several are for plain selectors with \"|\" between them"},
 		{{.kind = METRIC_LATENCY}, "latency is judged by the router's own counts: leave `source` out"},

@@ -74,18 +74,18 @@ static int stage_read(struct stage *stage, const struct given *given, size_t n, 
 	return result;
 }
 
-#define READ(stage, ...)                                                                                                  \
-	do {                                                                                                              \
-		static const struct given given_[] = {__VA_ARGS__};                                                       \
-		cleanup_error struct error *err_ = NULL;                                                                  \
-		assert_ok(stage_read((stage), given_, ARRAY_SIZE(given_), &err_), err_);                                  \
+#define READ(stage, ...)                                                                                                                             \
+	do {                                                                                                                                         \
+		static const struct given given_[] = {__VA_ARGS__};                                                                                  \
+		cleanup_error struct error *err_ = NULL;                                                                                             \
+		assert_ok(stage_read((stage), given_, ARRAY_SIZE(given_), &err_), err_);                                                             \
 	} while (0)
-#define REFUSED(stage, text, ...)                                                                                         \
-	do {                                                                                                              \
-		static const struct given given_[] = {__VA_ARGS__};                                                       \
-		cleanup_error struct error *err_ = NULL;                                                                  \
-		assert_int_equal(stage_read((stage), given_, ARRAY_SIZE(given_), &err_), -1);                             \
-		assert_error(err_, ERROR_INVALID, text);                                                                  \
+#define REFUSED(stage, text, ...)                                                                                                                    \
+	do {                                                                                                                                         \
+		static const struct given given_[] = {__VA_ARGS__};                                                                                  \
+		cleanup_error struct error *err_ = NULL;                                                                                             \
+		assert_int_equal(stage_read((stage), given_, ARRAY_SIZE(given_), &err_), -1);                                                        \
+		assert_error(err_, ERROR_INVALID, text);                                                                                             \
 	} while (0)
 
 static void counters_are_compared_with_the_reading_before(void **state)
@@ -135,7 +135,8 @@ static void new_series_count_from_zero_and_new_instances_from_their_first_readin
 	struct stage stage;
 	stage_open(&stage, METRIC_RATE);
 	READ(&stage, {'s', 't', "a", "t", 100}, {'c', 't', "x", "t", 10});
-	READ(&stage, {'s', 't', "a", "t", 110}, {'c', 't', "x", "t", 20}, {'c', 'e', "x", "e", 2}, {'c', 't', "y", "t", 5000}, {'c', 'e', "y", "e", 77});
+	READ(&stage, {'s', 't', "a", "t", 110}, {'c', 't', "x", "t", 20}, {'c', 'e', "x", "e", 2}, {'c', 't', "y", "t", 5000},
+	     {'c', 'e', "y", "e", 77});
 	assert_int_equal(stage.reading.measure.candidate.n, 10);
 	assert_int_equal(stage.reading.measure.candidate.y, 2);
 	/* y is known now; x does not answer this time and goes on where it was. */
@@ -223,8 +224,8 @@ static void numbers_that_no_counter_has_are_errors_and_leave_no_trace(void **sta
 	READ(&stage, {'s', 't', "a", "t", 10}, {'c', 't', "x", "t", 10});
 	REFUSED(&stage, "candidate: t of x is -1: no counter is negative", {'s', 't', "a", "t", 20}, {'c', 't', "x", "t", -1});
 	REFUSED(&stage, "candidate: t of x is 10.5: a counter of events is a whole number", {'s', 't', "a", "t", 20}, {'c', 't', "x", "t", 10.5});
-	REFUSED(&stage, "candidate: t of x is 9007199254740994: beyond 2^53 not every whole number can be told from the next", {'s', 't', "a", "t", 20},
-		{'c', 't', "x", "t", 9007199254740994.0});
+	REFUSED(&stage, "candidate: t of x is 9007199254740994: beyond 2^53 not every whole number can be told from the next",
+		{'s', 't', "a", "t", 20}, {'c', 't', "x", "t", 9007199254740994.0});
 	REFUSED(&stage, "stable: t of a stands there twice", {'s', 't', "a", "t", 20}, {'s', 't', "a", "t", 20}, {'c', 't', "x", "t", 11});
 	READ(&stage, {'s', 't', "a", "t", (double)NAN}, {'c', 't', "x", "t", 11});
 	assert_true(stage.reading.no_data);
@@ -364,9 +365,12 @@ static void numbers_are_read_as_the_formats_write_them(void **state)
 		bool ok;
 		double value;
 	} cases[] = {
-		{"1", true, 1},	  {"-1.5e3", true, -1500}, {"+4", true, 4},	 {".5", true, 0.5}, {"5.", true, 5}, {"+Inf", true, (double)INFINITY},
-		{"", false, 0},	  {"-", false, 0},	   {"1e", false, 0},	 {"0x10", false, 0}, {"1 ", false, 0}, {"-inf", true, -(double)INFINITY},
-		{"e5", false, 0}, {"1e999", false, 0},	   {"infinit", false, 0}, {"1,5", false, 0}, {"--1", false, 0}, {"NaNo", false, 0},
+		{"1", true, 1},     {"-1.5e3", true, -1500}, {"+4", true, 4},
+		{".5", true, 0.5},  {"5.", true, 5},         {"+Inf", true, (double)INFINITY},
+		{"", false, 0},     {"-", false, 0},         {"1e", false, 0},
+		{"0x10", false, 0}, {"1 ", false, 0},        {"-inf", true, -(double)INFINITY},
+		{"e5", false, 0},   {"1e999", false, 0},     {"infinit", false, 0},
+		{"1,5", false, 0},  {"--1", false, 0},       {"NaNo", false, 0},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		double value = 0;
@@ -375,7 +379,9 @@ static void numbers_are_read_as_the_formats_write_them(void **state)
 	}
 	double value = 0;
 	assert_true(sample_number("NaN", 3, &value) && isnan(value));
-	assert_false(sample_number("1\0" "2", 3, &value));
+	assert_false(sample_number("1\0"
+				   "2",
+				   3, &value));
 }
 
 static void templates_are_filled_in_for_each_arm(void **state)
