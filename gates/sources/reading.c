@@ -1,6 +1,7 @@
 #include "gates/sources/reading.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +27,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct source_reading *re
 	va_start(args, fmt);
 	vsnprintf(reading->note + len, sizeof(reading->note) - len, fmt, args);
 	va_end(args);
+	reading->note[utf8_valid_prefix(reading->note, strlen(reading->note))] = '\0'; /* not half a character */
 }
 
 static bool has_role(const struct arm_samples *arm, enum sample_role role)

@@ -65,7 +65,8 @@ struct source_ops {
 	/* One reading at a time for each watch. After an error or no_data the next reading counts since the last good one. */
 	void (*read)(struct source_watch *watch, const struct source_arm arms[2] /* stable, candidate; copied as needed */,
 		     const struct source_span *span, source_done_fn done, void *arg);
-	void (*unwatch)(struct source_watch *watch); /* drops what is in flight without calling back; NULL is fine */
+	void (*unwatch)(struct source_watch *watch); /* drops what is in flight without calling back; NULL is fine. Killed
+						      * commands are reaped by the loop: child_drain() before loop_free() */
 };
 struct source {
 	const struct source_ops *ops;
