@@ -5,11 +5,25 @@
 #include <math.h>
 #include <string.h>
 
-/* Noise ratios of the two arms within a window; the last one stands for everything beyond. */
-static const double node_ratios[BURST_NODES] = {0.5, 0.7, 0.85, 1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8, 12, 20, 40, 100, 400, 2500, INFINITY};
-/* Odds of the alternatives against the edge of the margin: on the same grid, so that in a window with many errors the ratio that
- * was realised has an alternative as near as it has a null. */
-static const double alternative_odds[BURST_ALTERNATIVES] = {1.25, 1.6, 2, 2.5, 3.2, 4, 6.4, 12, 40, 100, 400, 2500};
+/* Noise ratios of the two arms within a window, the last standing for everything beyond; and odds of the alternatives against the edge of the
+ * margin: on the same grid, so that in a window with many errors the ratio that was realised has an alternative as near as it has a null. */
+static const double worse_ratios[BURST_NODES] = {0.5, 0.7, 0.85, 1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8, 12, 20, 40, 100, 400, 2500, INFINITY};
+static const double worse_odds[BURST_ALTERNATIVES] = {1.25, 1.6, 2, 2.5, 3.2, 4, 6.4, 12, 40, 100, 400, 2500};
+/* Fine: the same upside down. */
+static const double fine_ratios[BURST_NODES] = {2, 1 / 0.7, 1 / 0.85, 1, 1 / 1.25, 1 / 1.6, 0.5, 0.4, 1 / 3.2, 0.25,
+						0.2, 1 / 6.4, 0.125, 1.0 / 12, 0.05, 0.025, 0.01, 0.0025, 0.0004, 0};
+static const double fine_odds[BURST_ALTERNATIVES] = {1 / 1.25, 1 / 1.6, 0.5, 0.4, 1 / 3.2, 0.25, 1 / 6.4, 1.0 / 12, 0.025, 0.01, 0.0025, 0.0004};
+
+static const double *node_ratios(enum block_null null)
+{
+	return null == NULL_NOT_WORSE ? worse_ratios : fine_ratios;
+}
+
+static const double *alternative_odds(enum block_null null)
+{
+	return null == NULL_NOT_WORSE ? worse_odds : fine_odds;
+}
+
 static const double stakes[BURST_STAKES] = {0.1, 0.35, 0.7, 0.95};
 
 #define LIMIT_Z 1.645
@@ -26,8 +40,9 @@ static const double stakes[BURST_STAKES] = {0.1, 0.35, 0.7, 0.95};
  * Poisson form is a quadratic equation and a start; Newton's steps on the binomial form, kept inside their bracket, end it. */
 static double boundary(double n_a, double n_b, double alt_a, double alt_b, double ratio, double margin)
 {
-	double low = alt_a, high = fmin((alt_b - margin) / ratio, (1 - margin) / ratio);
-	high = fmin(high, 1);
+	if (!(ratio > 0))
+		return alt_a; /* only the candidate's rate is bound */
+	double own = (fmin(alt_b, 1) - margin) / ratio, low = fmax(fmin(alt_a, own), 0), high = fmin(fmax(alt_a, own), fmin(1, (1 - margin) / ratio));
 	double square = ratio * (n_a + n_b * ratio);
 	double linear = n_a * margin - n_a * alt_a * ratio + n_b * ratio * (margin - alt_b);
 	double a = (-linear + sqrt(linear * linear + 4 * square * n_a * alt_a * margin)) / (2 * square);
@@ -98,24 +113,28 @@ static double noise_cv2(const struct burst_guard *guard)
 	return fmax(seen, limit);
 }
 
-/* P(noise ratio > ratio): both arms' mean noise is gamma with shape k / cv2, so candidate's part of the sum is beta. */
-static double noise_tail(double ratio, double shape_stable, double shape_candidate)
+/* P(noise ratio beyond `ratio`, upwards for worse and downwards for fine): both arms' mean noise is gamma with shape k / cv2, so
+ * candidate's part of the sum is beta. */
+static double noise_tail(double ratio, double shape_stable, double shape_candidate, enum block_null null)
 {
-	if (isinf(ratio))
+	if (isinf(ratio) || !(ratio > 0))
 		return 0;
-	double sum = shape_stable + ratio * shape_candidate;
-	return exp(log_incomplete_beta(shape_stable, shape_candidate, shape_stable / sum, ratio * shape_candidate / sum));
+	double sum = shape_stable + ratio * shape_candidate, of_stable = shape_stable / sum, of_candidate = ratio * shape_candidate / sum;
+	return exp(null == NULL_NOT_WORSE ? log_incomplete_beta(shape_stable, shape_candidate, of_stable, of_candidate)
+					  : log_incomplete_beta(shape_candidate, shape_stable, of_candidate, of_stable));
 }
 
 /* The noise that makes the null's ratio uncertain does the same to the alternative's: row i spreads alternative i over all of them; what
- * falls near 1 or below is not bet. Without this an alternative without noise would win against a null with more noise than there is. */
-static void spread_alternatives(struct burst_guard *guard, double shape_stable, double shape_candidate)
+ * falls near 1 or beyond is not bet. Without this an alternative without noise would win against a null with more noise than there is. */
+static void spread_alternatives(struct burst_guard *guard, double shape_stable, double shape_candidate, enum block_null null)
 {
+	const double *odds = alternative_odds(null);
+	double last = null == NULL_NOT_WORSE ? INFINITY : 0;
 	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
-		double before = noise_tail(sqrt(alternative_odds[0]) / alternative_odds[i], shape_stable, shape_candidate);
+		double before = noise_tail(sqrt(odds[0]) / odds[i], shape_stable, shape_candidate, null);
 		for (size_t k = 0; k < BURST_ALTERNATIVES; k++) {
-			double top = k + 1 < BURST_ALTERNATIVES ? sqrt(alternative_odds[k] * alternative_odds[k + 1]) : INFINITY;
-			double tail = noise_tail(top / alternative_odds[i], shape_stable, shape_candidate);
+			double edge = k + 1 < BURST_ALTERNATIVES ? sqrt(odds[k] * odds[k + 1]) : last;
+			double tail = noise_tail(edge / odds[i], shape_stable, shape_candidate, null);
 			guard->spread[i][k] = fmax(before - tail, 0);
 			before = fmin(before, tail);
 		}
@@ -127,18 +146,19 @@ static double stable_rate(const struct burst_guard *guard)
 	return (guard->past_y + 0.05) / (guard->past_n + 10);
 }
 
-static void open_window(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
+static void open_window(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin,
+			enum block_null null)
 {
 	double cv2 = noise_cv2(guard), before = 1, noisy = stable_rate(guard) / (stable_rate(guard) + margin);
 	double shape_a = stable->n * stable->n / stable->squares / cv2, shape_b = candidate->n * candidate->n / candidate->squares / cv2;
 	memset(guard->log_factor, 0, sizeof(guard->log_factor));
 	for (size_t j = 0; j < BURST_NODES; j++) {
-		double tail = noise_tail(node_ratios[j], shape_a, shape_b);
+		double tail = noise_tail(node_ratios(null)[j], shape_a, shape_b, null);
 		guard->node_weight[j] = fmax(before - tail, 0);
 		before = fmin(before, tail);
 	}
 	/* Only stable's part of the edge is noisy, the margin is not. */
-	spread_alternatives(guard, SPREAD * shape_a / (noisy * noisy), SPREAD * shape_b / (noisy * noisy));
+	spread_alternatives(guard, SPREAD * shape_a / (noisy * noisy), SPREAD * shape_b / (noisy * noisy), null);
 	guard->open = 1;
 }
 
@@ -247,20 +267,20 @@ void burst_guard_end_window(struct burst_guard *guard)
 	guard->open = 0;
 }
 
-static void bet(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin)
+static void bet(struct burst_guard *guard, const struct pooled *stable, const struct pooled *candidate, double margin, enum block_null null)
 {
 	struct alternative a = alternative_of(stable_rate(guard));
-	double edge = a.rate + margin;
+	double edge = a.rate + margin, sign = null == NULL_NOT_WORSE ? 1 : -1;
 	if (edge >= 1)
 		return; /* no rate lies beyond the margin */
 	for (size_t i = 0; i < BURST_ALTERNATIVES; i++) {
-		double odds = alternative_odds[i] * edge / (1 - edge);
+		double odds = alternative_odds(null)[i] * edge / (1 - edge);
 		struct alternative b = alternative_of(odds / (1 + odds));
 		for (size_t j = 0; j < BURST_NODES; j++) {
-			if (guard->node_weight[j] < LEAST_WEIGHT || !(b.rate > node_ratios[j] * a.rate + margin))
+			double ratio = node_ratios(null)[j];
+			if (guard->node_weight[j] < LEAST_WEIGHT || !(sign * (b.rate - margin) > sign * ratio * a.rate))
 				continue;
-			double theta_a = boundary(stable->n, candidate->n, a.rate, b.rate, node_ratios[j], margin);
-			double theta_b = node_ratios[j] * theta_a + margin;
+			double theta_a = boundary(stable->n, candidate->n, a.rate, b.rate, ratio, margin), theta_b = ratio * theta_a + margin;
 			if (theta_a > 0 && theta_a < 1 && theta_b > 0 && theta_b < 1)
 				guard->log_factor[i][j] += log_ratio(stable->n, stable->y, &a, theta_a) +
 							   log_ratio(candidate->n, candidate->y, &b, theta_b);
@@ -268,15 +288,14 @@ static void bet(struct burst_guard *guard, const struct pooled *stable, const st
 	}
 }
 
-void burst_guard_add(struct burst_guard *guard, const struct instance_counts *stable, size_t n_stable,
-		     const struct instance_counts *candidate, size_t n_candidate, double margin, uint64_t seed)
+static void add(struct burst_guard *guard, const struct instance_counts *stable, size_t n_stable, const struct instance_counts *candidate,
+		size_t n_candidate, double margin, enum block_null null)
 {
-	(void)seed;
 	struct pooled a = pool(stable, n_stable), b = pool(candidate, n_candidate);
 	if (a.n > 0 && b.n > 0) {
 		if (!(guard->open > 0))
-			open_window(guard, &a, &b, margin);
-		bet(guard, &a, &b, margin);
+			open_window(guard, &a, &b, margin, null);
+		bet(guard, &a, &b, margin, null);
 		guard->log_max = fmax(guard->log_max, burst_guard_log_e(guard));
 	}
 	if (guard->open > 0)
@@ -286,4 +305,24 @@ void burst_guard_add(struct burst_guard *guard, const struct instance_counts *st
 		}
 	guard->past_n += a.n;
 	guard->past_y += a.y;
+}
+
+void burst_guard_add(struct burst_guard *guard, const struct instance_counts *stable, size_t n_stable,
+		     const struct instance_counts *candidate, size_t n_candidate, double margin, uint64_t seed)
+{
+	(void)seed;
+	add(guard, stable, n_stable, candidate, n_candidate, margin, NULL_NOT_WORSE);
+}
+
+void burst_guard_add_fine(struct burst_guard *guard, const struct instance_counts *stable, size_t n_stable,
+			  const struct instance_counts *candidate, size_t n_candidate, double margin)
+{
+	add(guard, stable, n_stable, candidate, n_candidate, margin, NULL_NOT_FINE);
+}
+
+void burst_guard_step(struct burst_guard *guard)
+{
+	burst_guard_end_window(guard);
+	memset(guard->log_done, 0, sizeof(guard->log_done));
+	guard->log_max = 0;
 }

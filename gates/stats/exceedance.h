@@ -1,26 +1,26 @@
 /* Latency with a ratio: is the candidate more than r times as slow as stable, near the quantile that the metric names?
  *
- * The ladder. Both arms' latencies are counted into one fixed ladder of buckets. Its edges are geometric, 0.5 ms x 1.2^(i/3): steps
- * of 6.3% from 0.5 ms to 51.8 s, and 1.2, the ratio that people write, is exactly three of them. Bucket 0 is below the first edge,
- * the last one is open; an edge belongs to the bucket above it (bucket i: edge(i-1) <= latency < edge(i)).
+ * The ladder. Both arms' latencies are counted into one fixed ladder of buckets. Its edges are geometric, 0.5 ms x 1.2^(i/3): steps of
+ * 6.3% from 0.5 ms to 51.8 s, and 1.2, the ratio that people write, is exactly three of them. Bucket 0 is below the first edge, the last
+ * one is open; an edge belongs to the bucket above it (bucket i: edge(i-1) <= latency < edge(i)).
  *
  * The pair. Stable's requests at or above x_k are compared with the candidate's at or above x_j. Harm rounds r x_k up to an edge and
  * fine rounds it down, so both claims hold for r itself: harm, null P(B >= r x) <= P(A >= x): x_j >= r x_k makes B's probability only
- * smaller; fine, null P(B >= r x) >= P(A >= x): x_j <= r x_k makes it only larger. What is lost: nothing for r = 1, 1.2, 1.44; else harm is
- * looked for at up to 6.3% above r and fine at up to 6.3% below it (r = 1.1: harm from 1.129, fine up to 1.063; 1.25: 1.275 and 1.2;
+ * smaller; fine, null P(B >= r x) >= P(A >= x): x_j <= r x_k makes it only larger. What is lost: nothing for r = 1, 1.2, 1.44; else harm
+ * is looked for at up to 6.3% above r and fine at up to 6.3% below it (r = 1.1: harm from 1.129, fine up to 1.063; 1.25: 1.275 and 1.2;
  * 1.5: 1.531 and 1.44; 2: 2.07 and 1.95). For 1 < r < 1.063 fine would be compared at r = 1 and cannot be reached by an equal candidate.
- * A source that measures in whole milliseconds (HAProxy's timers do) makes ">= x" mean ">= ceil(x)": give its resolution, and the pairs are
- * chosen so that the rounding stays on the safe side.
+ * A source that measures in whole milliseconds (HAProxy's timers do) makes ">= x" mean ">= ceil(x)": give its resolution, and the pairs
+ * are chosen so that the rounding stays on the safe side.
  *
  * The slots. For each slot the edge is chosen before the block from stable's past: the edge just below its q-quantile, the edge just
- * above it, and for harm also the edge that twice (1 - q) exceed. Each slot is a margin test of two binomials with m = 0 (block2x2.h), so
- * that stable's own latency may drift from block to block.
+ * above it, and for harm also the edge that twice (1 - q) exceed. Each slot is a margin test of two binomials with m = 0 (block2x2.h),
+ * so that stable's own latency may drift from block to block.
  *   Harm: the mean of the slots' e-processes (an e-process, never below max E / K: better than Bonferroni's alpha/K).
  *     Null: in no block do more of the candidate's requests exceed r x than of stable's exceed x, at the slots' edges x.
  *   Fine: every slot at the two sides of the quantile (the smaller e-process; no correction: intersection-union). With x_low <= Q_A <= x_high,
  *     both rejected say P(B >= r x_high) < P(A >= x_high) <= 1 - q: the candidate's quantile is below r x_high, x_high one step above x_low.
- * A far better or worse body of the distribution does not decide: the metric names a quantile. Bets begin when stable's past holds
- * 2 / (1 - q) requests (p99: 200). Independence of requests is assumed: against bursts in one instance hand the pair's counts to
+ * A far better or worse body of the distribution does not decide: the metric names a quantile. Bets begin when stable's past holds 2 /
+ * (1 - q) requests (p99: 200). Independence of requests is assumed: against bursts in one instance hand the pair's counts to
  * burst_guard.h (exceedance_pair, exceedance_count). */
 #ifndef GATES_STATS_EXCEEDANCE_H
 #define GATES_STATS_EXCEEDANCE_H

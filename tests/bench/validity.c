@@ -41,7 +41,6 @@ static const char *const world_names[WORLDS] = {"flat", "diurnal", "bursts share
 struct block {
 	struct noisy_arm stable, candidate; /* equal rates */
 	struct block2x2 equal, edge;        /* edge: the candidate is worse by exactly the margin */
-	uint64_t edge_candidate_y;
 	double classes_a[CLASSES], classes_b[CLASSES];
 	uint64_t latency_a[LATENCY_LADDER_BUCKETS], latency_b[LATENCY_LADDER_BUCKETS]; /* candidate 1.2 times as slow */
 	double score_a, score_b;            /* mean scores */
@@ -53,7 +52,7 @@ struct tests {
 	struct event_label label;
 	struct event_grid grid;
 	struct eprocess worse, worse_edge, fine_edge;
-	struct burst_guard guard, guard_edge;
+	struct burst_guard guard, guard_edge, guard_fine;
 	struct exchangeable ranks;
 	struct tempering tempering;
 	double tempered, tempered_max;
@@ -84,6 +83,7 @@ static void add_block(struct tests *tests, const struct block *block)
 	eprocess_bet(&tests->fine_edge, &block->edge, block->stable_rate, MARGIN, NULL_NOT_FINE);
 	burst_guard_add(&tests->guard, block->stable.counts, block->stable.n, block->candidate.counts, 1, 0, 0);
 	burst_guard_add(&tests->guard_edge, block->stable.counts, block->stable.n, &edge, 1, MARGIN, 0);
+	burst_guard_add_fine(&tests->guard_fine, block->stable.counts, block->stable.n, &edge, 1, MARGIN);
 	categorical_add(&tests->categorical, &class_test, SHARE, block->classes_a, block->classes_b);
 	mean_bet_block(&tests->bet, 2 * REQUESTS, 2 * REQUESTS * block->score_a, REQUESTS, REQUESTS * block->score_b, 0, NULL_NOT_WORSE);
 	split_add(&tests->split, (uint32_t)(SHARE * 1e6), block->assigned_a, block->assigned_b);
@@ -93,6 +93,7 @@ static void add_minute(struct tests *tests, const struct block *sums, uint64_t s
 {
 	burst_guard_end_window(&tests->guard);
 	burst_guard_end_window(&tests->guard_edge);
+	burst_guard_end_window(&tests->guard_fine);
 	exchangeable_add(&tests->ranks, sums->stable.counts, sums->stable.n, sums->candidate.counts, 1, 0, NULL_NOT_WORSE, seed);
 	if (latency)
 		exceedance_add(&tests->exceedance, sums->latency_a, sums->latency_b, 0.95, 1.2, 0);
@@ -201,7 +202,7 @@ static void run_once(enum world world, uint64_t run, bool latency, bool sequence
 /* ---- false alarms ---- */
 
 enum promise { ANY_NOISE /* promised in every world */, SUMS_ONLY /* not where one instance bursts */, NONE };
-enum cost { CHEAP, LATENCY /* every 5th run */, SEQUENCE /* every 5th run */ };
+enum cost { CHEAP, LATENCY, SEQUENCE /* both: every 5th run */ };
 #define ROWS(X)                                                                                          \
 	X("event label, two-sided, k 10 and 100", SUMS_ONLY, CHEAP, t->label.log_max >= LN_20)           \
 	X("event label, grid of ratios, worse", SUMS_ONLY, CHEAP, t->grid.log_max >= LN_20)              \
@@ -210,6 +211,7 @@ enum cost { CHEAP, LATENCY /* every 5th run */, SEQUENCE /* every 5th run */ };
 	X("block 2x2, fine, at the margin", SUMS_ONLY, CHEAP, t->fine_edge.log_max >= LN_20)             \
 	X("burst guard, equal rates", ANY_NOISE, CHEAP, t->guard.log_max >= LN_20)                       \
 	X("burst guard, at the margin", ANY_NOISE, CHEAP, t->guard_edge.log_max >= LN_20)                \
+	X("burst guard, fine, at the margin", ANY_NOISE, CHEAP, t->guard_fine.log_max >= LN_20)          \
 	X("exchangeable ranks, equal rates", ANY_NOISE, CHEAP, t->ranks.log_max >= LN_20)                \
 	X("event grid tempered by stable's phi", NONE, CHEAP, t->tempered_max >= LN_20)                  \
 	X("exceedance p95, harm, ratio at its edge", SUMS_ONLY, LATENCY, t->exceedance.harm_log_max >= LN_20) \

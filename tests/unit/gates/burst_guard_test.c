@@ -13,6 +13,7 @@ struct hour {
 	double cv, base, extra, margin;
 	uint64_t n_stable, n_candidate; /* requests of an instance in a block */
 	int phase;
+	bool fine; /* which direction */
 };
 
 static double alarms(const struct hour *hour, uint64_t seed, int runs, double *ret_mean_blocks)
@@ -31,7 +32,10 @@ static double alarms(const struct hour *hour, uint64_t seed, int runs, double *r
 			}
 			noisy_draw(&rng, &a, hour->n_stable, hour->base, 0);
 			noisy_draw(&rng, &b, hour->n_candidate, hour->base, hour->extra);
-			burst_guard_add(&guard, a.counts, a.n, b.counts, b.n, hour->margin, 0);
+			if (hour->fine)
+				burst_guard_add_fine(&guard, a.counts, a.n, b.counts, b.n, hour->margin);
+			else
+				burst_guard_add(&guard, a.counts, a.n, b.counts, b.n, hour->margin, 0);
 			if (block % 6 == 5)
 				burst_guard_end_window(&guard);
 			blocks += guard.log_max >= LN_20 ? block + 1 : 0;
@@ -48,11 +52,13 @@ static void one_instances_bad_minutes_alarm_no_more_than_alpha(void **state)
 	(void)state;
 	/* Long runs and finer grids: tests/bench/validity.c. Here 30 runs of 40 minutes each; more than 5 would come by chance in 0.3% at 5%. */
 	static const struct hour hours[] = {
-		{1, 1, 1, 0.01, 0, 0, 100, 100, 0},
-		{1, 1, 1, 0.05, 0, 0, 500, 50, 3},
-		{2, 1, 0.5, 0.01, 0, 0, 100, 100, 3},
-		{9, 1, 1, 0.01, 0, 0, 100, 100, 3},
-		{2, 2, 1, 0.01, 0.01, 0.01, 300, 100, 2},
+		{1, 1, 1, 0.01, 0, 0, 100, 100, 0, false},
+		{1, 1, 1, 0.05, 0, 0, 500, 50, 3, false},
+		{2, 1, 0.5, 0.01, 0, 0, 100, 100, 3, false},
+		{9, 1, 1, 0.01, 0, 0, 100, 100, 3, false},
+		{2, 2, 1, 0.01, 0.01, 0.01, 300, 100, 2, false},
+		{1, 1, 1, 0.03, 0.01, 0.01, 300, 100, 3, true},
+		{2, 1, 1, 0.01, 0.01, 0.01, 300, 100, 2, true},
 	};
 	for (size_t i = 0; i < sizeof(hours) / sizeof(hours[0]); i++)
 		assert_true(alarms(&hours[i], 10 * i + 1, 30, NULL) <= 5.0 / 30);
@@ -62,7 +68,7 @@ static void gross_harm_is_found_within_the_first_window(void **state)
 {
 	(void)state;
 	/* Blocks of a second: 380 and 20 requests; one instance each; 10% against nothing with a margin of 3 points. */
-	struct hour hour = {1, 1, 0, 0, 0.1, 0.03, 380, 20, 0};
+	struct hour hour = {1, 1, 0, 0, 0.1, 0.03, 380, 20, 0, false};
 	struct burst_guard guard;
 	struct rng rng;
 	struct noisy_arm a = {.n = 1}, b = {.n = 1};
@@ -82,11 +88,28 @@ static void gross_harm_is_found_within_the_first_window(void **state)
 static void moderate_harm_is_found_once_stable_has_shown_to_be_quiet(void **state)
 {
 	(void)state;
-	static const struct hour quiet = {2, 1, 0, 0.01, 0.01, 0, 100, 100, 0}, noisy = {2, 1, 1, 0.01, 0.04, 0, 100, 100, 0};
+	static const struct hour quiet = {2, 1, 0, 0.01, 0.01, 0, 100, 100, 0, false}, noisy = {2, 1, 1, 0.01, 0.04, 0, 100, 100, 0, false};
 	double minutes;
 	assert_true(alarms(&quiet, 1, 12, &minutes) >= 0.95);
 	assert_true(minutes / 6 < 25);
 	assert_true(alarms(&noisy, 2, 12, NULL) >= 0.9);
+}
+
+static void a_candidate_without_errors_is_fine_within_seconds(void **state)
+{
+	(void)state;
+	struct burst_guard guard;
+	struct instance_counts stable = {380, 0}, candidate = {20, 0};
+	memset(&guard, 0, sizeof(guard));
+	int seconds = 0;
+	for (; guard.log_max < LN_20 && seconds < 60; seconds++)
+		burst_guard_add_fine(&guard, &stable, 1, &candidate, 1, 0.03);
+	assert_int_equal(seconds, 8);
+	burst_guard_step(&guard); /* a new step asks again, and knows stable already */
+	assert_true(guard.log_max == 0 && fabs(burst_guard_log_e(&guard)) < 1e-12);
+	for (; guard.log_max < LN_20 && seconds < 60; seconds++)
+		burst_guard_add_fine(&guard, &stable, 1, &candidate, 1, 0.03);
+	assert_true(seconds <= 16);
 }
 
 static void state_is_doubles_and_goes_on_bit_for_bit(void **state)
@@ -127,6 +150,7 @@ int main(void)
 		cmocka_unit_test(one_instances_bad_minutes_alarm_no_more_than_alpha),
 		cmocka_unit_test(gross_harm_is_found_within_the_first_window),
 		cmocka_unit_test(moderate_harm_is_found_once_stable_has_shown_to_be_quiet),
+		cmocka_unit_test(a_candidate_without_errors_is_fine_within_seconds),
 		cmocka_unit_test(state_is_doubles_and_goes_on_bit_for_bit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
