@@ -2,38 +2,13 @@
 
 #include "base/alloc.h"
 
-#include <inttypes.h>
 #include <math.h>
 
-/* Counts are doubles in the formulas, which hold whole numbers exactly up to here. */
-#define MAX_COUNT (UINT64_C(1) << 53)
-
-/* The stable rate before anything was seen: half a percent, on the word of ten requests. Any guess is valid; this one costs little. */
-#define PRIOR_ERRORS 0.05
-#define PRIOR_REQUESTS 10.0
-
-_Static_assert(ARRAY_SIZE(((struct arm_counts *)0)->latency_buckets) == LATENCY_BUCKETS, "one edge a bucket");
-
-double latency_edge_ms(size_t i)
-{
-	static const double edges[] = {1, 1.5, 2, 3, 5, 7};
-	static const double tens[] = {1, 10, 100, 1000};
-	return i >= LATENCY_BUCKETS - 1 ? (double)INFINITY : edges[i % 6] * tens[i / 6];
-}
+#define EVERY_MS 5000.0 /* how often a source is asked unless the metric says otherwise */
 
 double latency_quantile_ms(const struct arm_counts *counts, double q)
 {
-	uint64_t total = 0, seen = 0;
-	for (size_t i = 0; i < LATENCY_BUCKETS; i++)
-		total += counts->latency_buckets[i];
-	if (!total)
-		return (double)NAN;
-	for (size_t i = 0; i < LATENCY_BUCKETS - 1; i++) {
-		seen += counts->latency_buckets[i];
-		if (seen && (double)seen >= q * (double)total)
-			return latency_edge_ms(i);
-	}
-	return latency_edge_ms(LATENCY_BUCKETS - 2);
+	return latency_ladder_quantile(counts->latency_buckets, q);
 }
 
 const char *verdict_name(enum verdict verdict)
@@ -46,9 +21,9 @@ const char *verdict_name(enum verdict verdict)
 	return names[verdict];
 }
 
-static double within(double value, double low, double high)
+bool analysis_is_routers(const struct analysis_metric *metric)
 {
-	return value >= low ? fmin(value, high) : low; /* NaN: low */
+	return !metric->source && (metric->kind == METRIC_RATE || metric->kind == METRIC_LATENCY);
 }
 
 struct analysis *analysis_new(const struct rollout_spec *spec)
@@ -58,16 +33,28 @@ struct analysis *analysis_new(const struct rollout_spec *spec)
 	analysis->alpha = spec->alpha > 0 && spec->alpha < 1 ? spec->alpha : 0.05;
 	analysis->provider_answers = true;
 	for (size_t i = 0; i < spec->n_metrics; i++) {
-		const struct analysis_metric *metric = &spec->metrics[i];
-		analysis->metrics[i].decides = !metric->informational && metric->versus_stable && strcmp(metric->metric, "error_rate") == 0;
-		analysis->metrics[i].margin = within(metric->margin, 0, 0.999);
+		struct metric_state *metric = &analysis->metrics[i];
+		metric->subject = (struct sequential_subject){&spec->metrics[i], analysis->alpha, spec->bursts};
+		metric->test = sequential_for(&spec->metrics[i]);
+		metric->state_size = metric->test->state_size(&metric->subject);
+		metric->state = xcalloc(1, metric->state_size);
+		metric->decides = !spec->metrics[i].informational && metric->test->bounded(&spec->metrics[i]);
 	}
 	return analysis;
 }
 
 void analysis_free(struct analysis *analysis)
 {
+	if (!analysis)
+		return;
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
+		free(analysis->metrics[i].state);
 	free(analysis);
+}
+
+size_t analysis_state_bytes(const struct analysis *analysis, size_t metric)
+{
+	return analysis->metrics[metric].state_size;
 }
 
 void analysis_step(struct analysis *analysis, unsigned step)
@@ -75,7 +62,7 @@ void analysis_step(struct analysis *analysis, unsigned step)
 	analysis->step = step;
 	analysis->step_stable = analysis->step_candidate = 0;
 	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
-		analysis->metrics[i].fine = (struct eprocess){0};
+		analysis->metrics[i].test->step(&analysis->metrics[i].subject, analysis->metrics[i].state);
 }
 
 void analysis_provider(struct analysis *analysis, bool answers)
@@ -83,54 +70,95 @@ void analysis_provider(struct analysis *analysis, bool answers)
 	analysis->provider_answers = answers;
 }
 
-static int check_arm(const char *name, const struct arm_counts *block, const struct arm_counts *total, struct error **err)
+void analysis_source(struct analysis *analysis, size_t metric, bool no_data, const char *trouble)
 {
-	if (block->errors > block->completed)
-		return error_set(err, ERROR_INVALID, 0, "%s: %" PRIu64 " errors among %" PRIu64 " completed requests", name, block->errors,
-				 block->completed);
-	bool large = block->assigned > MAX_COUNT || block->completed > MAX_COUNT || block->latency_sum_us > UINT64_MAX / 4 ||
-		     total->completed + block->completed > MAX_COUNT || total->assigned + block->assigned > MAX_COUNT ||
-		     total->latency_sum_us > UINT64_MAX / 4;
-	for (size_t i = 0; i < LATENCY_BUCKETS; i++)
-		large = large || block->latency_buckets[i] > MAX_COUNT || total->latency_buckets[i] > MAX_COUNT;
-	if (large)
-		return error_set(err, ERROR_INVALID, 0, "%s: counts beyond 2^53", name);
-	return 0;
+	struct metric_state *state = &analysis->metrics[metric];
+	state->no_data = no_data;
+	snprintf(state->trouble, sizeof(state->trouble), "%s", trouble ? trouble : "");
 }
 
-static void sum_arm(struct arm_counts *total, const struct arm_counts *block)
+static void feed(struct analysis *analysis, struct metric_state *metric, struct sequential_block *block)
 {
-	total->assigned += block->assigned;
-	total->completed += block->completed;
-	total->errors += block->errors;
-	total->latency_sum_us += block->latency_sum_us;
-	for (size_t i = 0; i < LATENCY_BUCKETS; i++)
-		total->latency_buckets[i] += block->latency_buckets[i];
+	block->number = ++analysis->blocks;
+	metric->blocks++;
+	metric->test->add(&metric->subject, metric->state, block);
+}
+
+static struct measure_arm errors_of(const struct arm_counts *counts)
+{
+	struct measure_arm arm = {.n = counts->completed, .y = counts->errors, .n_instances = counts->n_instances};
+	memcpy(arm.instances, counts->instances, sizeof(arm.instances));
+	return arm;
+}
+
+/* Before the block is counted in: harm that a broken split comes after was found by honest counts. */
+static void check_split(struct analysis *analysis, const struct analysis_block *block)
+{
+	bool rejected[ROLLOUT_MAX_METRICS] = {false};
+	double threshold[ROLLOUT_MAX_METRICS];
+	split_add(&analysis->split, block->weight_ppm, block->stable.assigned, block->candidate.assigned);
+	if (analysis->split_broken || split_p(&analysis->split) > SPLIT_ALPHA)
+		return;
+	analysis_harm(analysis, threshold, rejected);
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
+		analysis->metrics[i].harm_before_split = rejected[i];
+	analysis->split_broken = true;
 }
 
 int analysis_add(struct analysis *analysis, const struct analysis_block *block, struct error **err)
 {
-	if (check_arm("stable", &block->stable, &analysis->stable, err) < 0 ||
-	    check_arm("candidate", &block->candidate, &analysis->candidate, err) < 0)
-		return error_context(err, "block of counts");
-	if (block->weight_ppm > 1000000)
-		return error_set(err, ERROR_INVALID, 0, "block of counts: a share of %" PRIu32 " millionths", block->weight_ppm);
-	if (block->to_ms < block->from_ms)
-		return error_set(err, ERROR_INVALID, 0, "block of counts: ends before it begins");
-	/* The bet is made before the block is counted in: predictable, from the past only. */
-	double past = ((double)analysis->stable.errors + PRIOR_ERRORS) / ((double)analysis->stable.completed + PRIOR_REQUESTS);
-	const struct block2x2 counts = {block->stable.completed, block->stable.errors, block->candidate.completed, block->candidate.errors};
-	for (size_t i = 0; i < analysis->spec->n_metrics; i++) {
-		struct metric_state *metric = &analysis->metrics[i];
-		if (!metric->decides)
-			continue;
-		eprocess_bet(&metric->worse, &counts, past, metric->margin, NULL_NOT_WORSE);
-		eprocess_bet(&metric->fine, &counts, past, metric->margin, NULL_NOT_FINE);
-	}
-	split_add(&analysis->split, block->weight_ppm, block->stable.assigned, block->candidate.assigned);
-	sum_arm(&analysis->stable, &block->stable);
-	sum_arm(&analysis->candidate, &block->candidate);
+	if (analysis_check_block(block, err) < 0)
+		return -1;
+	check_split(analysis, block);
+	analysis->weight_ppm = block->weight_ppm;
+	if (!block->stable.completed && !block->candidate.completed)
+		return 0;
+	const struct measure errors = {errors_of(&block->stable), errors_of(&block->candidate)};
+	struct sequential_block counts = {
+		.measure = &errors,
+		.stable_ids = block->stable.instance_ids,
+		.candidate_ids = block->candidate.instance_ids,
+		.stable = &block->stable,
+		.candidate = &block->candidate,
+		.span_ms = (double)(block->to_ms - block->from_ms),
+		.weight_ppm = block->weight_ppm,
+	};
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
+		if (analysis_is_routers(&analysis->spec->metrics[i]))
+			feed(analysis, &analysis->metrics[i], &counts);
 	analysis->step_stable += block->stable.completed;
 	analysis->step_candidate += block->candidate.completed;
 	return 0;
+}
+
+int analysis_measure(struct analysis *analysis, size_t metric, const struct measure *measure, struct error **err)
+{
+	const struct analysis_metric *spec = &analysis->spec->metrics[metric];
+	if (spec->kind == METRIC_LATENCY)
+		return error_set(err, ERROR_INVALID, 0, "%s: a latency is counted by the router, not by a source", spec->metric);
+	if (analysis_check_measure(spec, measure, err) < 0)
+		return error_context(err, "%s", spec->metric);
+	if (!measure->stable.n && !measure->candidate.n)
+		return 0;
+	struct sequential_block block = {.measure = measure, .weight_ppm = analysis->weight_ppm, .span_ms = spec->every_ms ? (double)spec->every_ms : EVERY_MS};
+	feed(analysis, &analysis->metrics[metric], &block);
+	return 0;
+}
+
+int analysis_latency(struct analysis *analysis, size_t metric, const struct analysis_block *block, struct error **err)
+{
+	if (analysis_check_block(block, err) < 0)
+		return -1;
+	if (!block->stable.completed && !block->candidate.completed)
+		return 0;
+	struct sequential_block counts = {.stable = &block->stable, .candidate = &block->candidate, .weight_ppm = block->weight_ppm,
+					  .span_ms = (double)(block->to_ms - block->from_ms)};
+	feed(analysis, &analysis->metrics[metric], &counts);
+	return 0;
+}
+
+void analysis_look(struct analysis *analysis, const struct analysis_verdict *verdict)
+{
+	for (size_t i = 0; i < verdict->n_metrics; i++)
+		analysis->metrics[i].looks[verdict->metrics[i].verdict]++;
 }

@@ -2,25 +2,12 @@
 
 #include "base/alloc.h"
 
-
-/* Doubles are written with 17 digits (jansson's default) and read back to the same bits; all of them are finite. */
+/* The state, version 2. Doubles are written with 17 digits (jansson's default) and read back to the same bits; all of them are finite. A test's state is
+ * an array of its doubles without the zeroes at the end. A state of other sizes was stored by a program with other tests. */
 
 static json_t *count(uint64_t n)
 {
 	return json_integer((json_int_t)n);
-}
-
-static json_t *arm_to_json(const struct arm_counts *arm)
-{
-	json_t *json = json_object(), *buckets = json_array();
-	json_object_set_new(json, "assigned", count(arm->assigned));
-	json_object_set_new(json, "completed", count(arm->completed));
-	json_object_set_new(json, "errors", count(arm->errors));
-	json_object_set_new(json, "latency_sum_us", count(arm->latency_sum_us));
-	for (size_t i = 0; i < LATENCY_BUCKETS; i++)
-		json_array_append_new(buckets, count(arm->latency_buckets[i]));
-	json_object_set_new(json, "latency_buckets", buckets);
-	return json;
 }
 
 static json_t *reals_to_json(const double *values, size_t n)
@@ -31,12 +18,12 @@ static json_t *reals_to_json(const double *values, size_t n)
 	return json;
 }
 
-static json_t *process_to_json(const struct eprocess *process)
+static json_t *state_to_json(const double *values, size_t n)
 {
-	json_t *json = json_object();
-	json_object_set_new(json, "log_e", reals_to_json(process->log_e, EPROCESS_MAX));
-	json_object_set_new(json, "log_max", json_real(process->log_max));
-	return json;
+	static const double zero; /* of bits, as -0.0 is none */
+	while (n && memcmp(&values[n - 1], &zero, sizeof(zero)) == 0)
+		n--;
+	return reals_to_json(values, n);
 }
 
 static json_t *split_to_json(const struct split_check *split)
@@ -50,21 +37,35 @@ static json_t *split_to_json(const struct split_check *split)
 	return json;
 }
 
+static json_t *metric_to_json(const struct metric_state *metric)
+{
+	json_t *json = json_object(), *looks = json_array();
+	for (size_t i = 0; i < N_VERDICTS; i++)
+		json_array_append_new(looks, count(metric->looks[i]));
+	json_object_set_new(json, "metric", json_string(metric->subject.metric->metric));
+	json_object_set_new(json, "test", json_string(metric->test->name));
+	json_object_set_new(json, "size", count(metric->state_size / sizeof(double)));
+	json_object_set_new(json, "state", state_to_json(metric->state, metric->state_size / sizeof(double)));
+	json_object_set_new(json, "blocks", count(metric->blocks));
+	json_object_set_new(json, "looks", looks);
+	json_object_set_new(json, "harm_before_split", json_boolean(metric->harm_before_split));
+	json_object_set_new(json, "no_data", json_boolean(metric->no_data));
+	if (metric->trouble[0])
+		json_object_set_new(json, "trouble", json_stringn_nocheck(metric->trouble, strlen(metric->trouble)));
+	return json;
+}
+
 json_t *analysis_to_json(const struct analysis *analysis)
 {
 	json_t *json = json_object(), *metrics = json_array();
-	for (size_t i = 0; i < analysis->spec->n_metrics; i++) {
-		json_t *metric = json_object();
-		json_object_set_new(metric, "metric", json_string(analysis->spec->metrics[i].metric));
-		json_object_set_new(metric, "worse", process_to_json(&analysis->metrics[i].worse));
-		json_object_set_new(metric, "fine", process_to_json(&analysis->metrics[i].fine));
-		json_array_append_new(metrics, metric);
-	}
-	json_object_set_new(json, "version", json_integer(1));
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
+		json_array_append_new(metrics, metric_to_json(&analysis->metrics[i]));
+	json_object_set_new(json, "version", json_integer(2));
 	json_object_set_new(json, "step", count(analysis->step));
+	json_object_set_new(json, "blocks", count(analysis->blocks));
 	json_object_set_new(json, "provider_answers", json_boolean(analysis->provider_answers));
-	json_object_set_new(json, "stable", arm_to_json(&analysis->stable));
-	json_object_set_new(json, "candidate", arm_to_json(&analysis->candidate));
+	json_object_set_new(json, "split_broken", json_boolean(analysis->split_broken));
+	json_object_set_new(json, "weight_ppm", count(analysis->weight_ppm));
 	json_object_set_new(json, "step_stable", count(analysis->step_stable));
 	json_object_set_new(json, "step_candidate", count(analysis->step_candidate));
 	json_object_set_new(json, "split", split_to_json(&analysis->split));
@@ -85,61 +86,57 @@ static int read_count(const json_t *json, const char *key, uint64_t *ret, struct
 	return 0;
 }
 
-static int read_real(const json_t *json, const char *key, double *ret, struct error **err)
-{
-	const json_t *value = json_object_get(json, key);
-	if (!json_is_number(value))
-		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected a number", key);
-	*ret = json_number_value(value);
-	return 0;
-}
-
-static int read_reals(const json_t *json, const char *key, double *ret, size_t n, struct error **err)
+static int read_reals(const json_t *json, const char *key, double *ret, size_t least, size_t most, struct error **err)
 {
 	const json_t *array = json_object_get(json, key);
-	if (!json_is_array(array) || json_array_size(array) != n)
-		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected %zu numbers", key, n);
+	size_t n = json_array_size(array);
+	if (!json_is_array(array) || n < least || n > most)
+		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected %zu numbers", key, most);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *value = json_array_get(array, i);
 		if (!json_is_number(value))
-			return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected %zu numbers", key, n);
+			return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected %zu numbers", key, most);
 		ret[i] = json_number_value(value);
 	}
-	return 0;
-}
-
-static int read_arm(const json_t *json, const char *name, struct arm_counts *ret, struct error **err)
-{
-	const json_t *arm = json_object_get(json, name), *buckets = json_object_get(arm, "latency_buckets");
-	if (read_count(arm, "assigned", &ret->assigned, err) < 0 || read_count(arm, "completed", &ret->completed, err) < 0 ||
-	    read_count(arm, "errors", &ret->errors, err) < 0 || read_count(arm, "latency_sum_us", &ret->latency_sum_us, err) < 0)
-		return error_context(err, "%s", name);
-	for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
-		const json_t *bucket = json_array_get(buckets, i);
-		if (!json_is_integer(bucket) || json_integer_value(bucket) < 0)
-			return error_set(err, ERROR_INVALID, 0, "%s: key \"latency_buckets\": expected %d counts", name, LATENCY_BUCKETS);
-		ret->latency_buckets[i] = (uint64_t)json_integer_value(bucket);
-	}
-	return 0;
-}
-
-static int read_process(const json_t *metric, const char *name, struct eprocess *ret, struct error **err)
-{
-	const json_t *json = json_object_get(metric, name);
-	if (read_reals(json, "log_e", ret->log_e, EPROCESS_MAX, err) < 0 || read_real(json, "log_max", &ret->log_max, err) < 0)
-		return error_context(err, "%s", name);
 	return 0;
 }
 
 static int read_split(const json_t *json, struct split_check *ret, struct error **err)
 {
 	uint64_t ppm = 0;
-	if (read_reals(json, "log_done", ret->log_done, SPLIT_MIXTURE, err) < 0 || read_real(json, "log_max", &ret->log_max, err) < 0 ||
-	    read_count(json, "ppm", &ppm, err) < 0 || read_count(json, "n_a", &ret->n_a, err) < 0 || read_count(json, "n_b", &ret->n_b, err) < 0)
+	double log_max = 0;
+	if (read_reals(json, "log_done", ret->log_done, SPLIT_MIXTURE, SPLIT_MIXTURE, err) < 0 || read_count(json, "ppm", &ppm, err) < 0 ||
+	    read_count(json, "n_a", &ret->n_a, err) < 0 || read_count(json, "n_b", &ret->n_b, err) < 0)
 		return error_context(err, "split");
-	if (ppm >= 1000000)
-		return error_set(err, ERROR_INVALID, 0, "split: key \"ppm\": not below 1000000");
+	log_max = json_number_or(json, "log_max", -1);
+	if (ppm >= 1000000 || log_max < 0)
+		return error_set(err, ERROR_INVALID, 0, "split: key \"%s\": %s", ppm >= 1000000 ? "ppm" : "log_max",
+				 ppm >= 1000000 ? "not below 1000000" : "expected a number, 0 or more");
 	ret->ppm = (uint32_t)ppm;
+	ret->log_max = log_max;
+	return 0;
+}
+
+static int read_metric(const json_t *json, struct metric_state *ret, struct error **err)
+{
+	const json_t *looks = json_object_get(json, "looks");
+	size_t size = ret->state_size / sizeof(double);
+	if (strcmp(json_string_or(json, "test", ""), ret->test->name) != 0 || (size_t)json_int_or(json, "size", -1) != size)
+		return error_set(err, ERROR_UNSUPPORTED, 0, "stored by a program with another test (%s, %d numbers; here %s, %zu)",
+				 json_string_or(json, "test", "none"), (int)json_int_or(json, "size", 0), ret->test->name, size);
+	if (read_reals(json, "state", ret->state, 0, size, err) < 0 || read_count(json, "blocks", &ret->blocks, err) < 0)
+		return -1;
+	if (json_array_size(looks) != N_VERDICTS)
+		return error_set(err, ERROR_INVALID, 0, "key \"looks\": expected %d numbers", N_VERDICTS);
+	for (size_t i = 0; i < N_VERDICTS; i++) {
+		json_int_t n = json_integer_value(json_array_get(looks, i));
+		if (n < 0)
+			return error_set(err, ERROR_INVALID, 0, "key \"looks\": negative");
+		ret->looks[i] = (uint64_t)n;
+	}
+	ret->harm_before_split = json_bool_or(json, "harm_before_split", false);
+	ret->no_data = json_bool_or(json, "no_data", false);
+	snprintf(ret->trouble, sizeof(ret->trouble), "%s", json_string_or(json, "trouble", ""));
 	return 0;
 }
 
@@ -154,8 +151,7 @@ static int read_metrics(const json_t *json, struct analysis *analysis, struct er
 		if (strcmp(name, analysis->spec->metrics[i].metric) != 0)
 			return error_set(err, ERROR_INVALID, 0, "metric %zu is \"%s\", the rollout's is \"%s\"", i + 1, name,
 					 analysis->spec->metrics[i].metric);
-		if (read_process(metric, "worse", &analysis->metrics[i].worse, err) < 0 ||
-		    read_process(metric, "fine", &analysis->metrics[i].fine, err) < 0)
+		if (read_metric(metric, &analysis->metrics[i], err) < 0)
 			return error_context(err, "metric \"%s\"", name);
 	}
 	return 0;
@@ -164,17 +160,20 @@ static int read_metrics(const json_t *json, struct analysis *analysis, struct er
 int analysis_from_json(const struct rollout_spec *spec, const json_t *json, struct analysis **ret, struct error **err)
 {
 	CLEANUP(analysis_free) struct analysis *analysis = analysis_new(spec);
-	uint64_t step = 0;
-	if (json_int_or(json, "version", 0) != 1)
-		return error_set(err, ERROR_INVALID, 0, "analysis state: not of version 1");
-	if (read_count(json, "step", &step, err) < 0 || read_arm(json, "stable", &analysis->stable, err) < 0 ||
-	    read_arm(json, "candidate", &analysis->candidate, err) < 0 ||
-	    read_count(json, "step_stable", &analysis->step_stable, err) < 0 ||
+	uint64_t step = 0, weight = 0;
+	int64_t version = json_int_or(json, "version", 0);
+	if (version != 2)
+		return error_set(err, ERROR_UNSUPPORTED, 0, "analysis state: of version %d; this program reads version 2: replay the observations",
+				 (int)version);
+	if (read_count(json, "step", &step, err) < 0 || read_count(json, "blocks", &analysis->blocks, err) < 0 ||
+	    read_count(json, "weight_ppm", &weight, err) < 0 || read_count(json, "step_stable", &analysis->step_stable, err) < 0 ||
 	    read_count(json, "step_candidate", &analysis->step_candidate, err) < 0 ||
 	    read_split(json_object_get(json, "split"), &analysis->split, err) < 0 || read_metrics(json, analysis, err) < 0)
 		return error_context(err, "analysis state");
 	analysis->step = (unsigned)step;
+	analysis->weight_ppm = weight > 1000000 ? 0 : (uint32_t)weight;
 	analysis->provider_answers = json_bool_or(json, "provider_answers", true);
+	analysis->split_broken = json_bool_or(json, "split_broken", false);
 	*ret = STEAL(analysis);
 	return 0;
 }

@@ -2,7 +2,6 @@
 
 #include "gates/stats/holm.h"
 
-#include <inttypes.h>
 #include <math.h>
 
 /* How bad a verdict is; the worst of the deciding metrics is the whole's. */
@@ -25,150 +24,121 @@ static int severity(enum verdict verdict)
 	abort();
 }
 
-static double rate(const struct arm_counts *arm)
+void analysis_read_metric(const struct analysis *analysis, size_t i, struct sequential_reading *ret)
 {
-	return arm->completed ? (double)arm->errors / (double)arm->completed : (double)NAN;
+	const struct metric_state *metric = &analysis->metrics[i];
+	metric->test->read(&metric->subject, metric->state, ret);
 }
 
-/* A latency metric's number: latency_p50 ... latency_p99, latency_p999, or the mean. */
-static double latency(const struct arm_counts *arm, const char *metric)
+static void harm_of(const struct analysis *analysis, const struct sequential_reading *readings, double *ret_log_threshold, bool *ret_rejected)
 {
-	if (strcmp(metric, "latency_mean") == 0)
-		return arm->completed ? (double)arm->latency_sum_us / 1000.0 / (double)arm->completed : (double)NAN;
-	if (strncmp(metric, "latency_p", 9) != 0)
-		return (double)NAN;
-	double q = 0, unit = 0.1;
-	const char *digit = metric + 9;
-	for (; *digit >= '0' && *digit <= '9'; digit++, unit /= 10)
-		q += (*digit - '0') * unit;
-	return *digit || digit == metric + 9 ? (double)NAN : latency_quantile_ms(arm, q);
+	double log_max[ROLLOUT_MAX_METRICS] = {0}, threshold[ROLLOUT_MAX_METRICS];
+	bool rejected[ROLLOUT_MAX_METRICS];
+	size_t index[ROLLOUT_MAX_METRICS], n = 0;
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++) {
+		if (analysis->metrics[i].decides) {
+			log_max[n] = readings[i].log_e_worse;
+			index[n++] = i;
+		}
+	}
+	holm(log_max, n, analysis->alpha, threshold, rejected);
+	for (size_t k = 0; k < n; k++) {
+		ret_log_threshold[index[k]] = threshold[k];
+		ret_rejected[index[k]] = rejected[k];
+	}
 }
 
-static enum verdict state_of_data(const struct analysis *analysis)
+void analysis_harm(const struct analysis *analysis, double ret_log_threshold[ROLLOUT_MAX_METRICS], bool ret_rejected[ROLLOUT_MAX_METRICS])
+{
+	struct sequential_reading readings[ROLLOUT_MAX_METRICS];
+	for (size_t i = 0; i < analysis->spec->n_metrics; i++)
+		analysis_read_metric(analysis, i, &readings[i]);
+	harm_of(analysis, readings, ret_log_threshold, ret_rejected);
+}
+
+static enum verdict router_state(const struct analysis *analysis)
 {
 	if (!analysis->provider_answers)
 		return VERDICT_PROVIDER_ERROR;
 	return analysis->step_stable && analysis->step_candidate ? VERDICT_UNDECIDED : VERDICT_NO_DATA;
 }
 
-static void fill_metric(const struct analysis *analysis, size_t i, struct metric_verdict *ret)
+/* What can be said of a metric before its evidence is looked at. */
+static enum verdict state_of_data(const struct analysis *analysis, const struct metric_state *metric, const struct sequential_reading *reading)
 {
-	const struct analysis_metric *metric = &analysis->spec->metrics[i];
-	const struct metric_state *state = &analysis->metrics[i];
-	bool is_rate = strcmp(metric->metric, "error_rate") == 0;
-	*ret = (struct metric_verdict){
-		.metric = metric->metric,
-		.verdict = state_of_data(analysis),
-		.informational = !state->decides,
-		.stable = is_rate ? rate(&analysis->stable) : latency(&analysis->stable, metric->metric),
-		.candidate = is_rate ? rate(&analysis->candidate) : latency(&analysis->candidate, metric->metric),
-		.margin = metric->margin,
-		.n_stable = analysis->stable.completed,
-		.n_candidate = analysis->candidate.completed,
-	};
-	if (!state->decides && isnan(ret->candidate) && ret->verdict == VERDICT_UNDECIDED)
-		ret->verdict = VERDICT_NO_DATA;
+	bool routers = analysis_is_routers(metric->subject.metric);
+	if (metric->trouble[0] || (routers && !analysis->provider_answers))
+		return VERDICT_PROVIDER_ERROR;
+	bool silent = !(reading->step_n_stable > 0 && reading->step_n_candidate > 0);
+	return silent || metric->no_data ? VERDICT_NO_DATA : VERDICT_UNDECIDED;
 }
 
-/* Harm: Holm over the largest e-values of all deciding metrics. Safety: each at alpha, in this step. */
-static void decide(const struct analysis *analysis, struct analysis_verdict *ret)
+static void fill(const struct analysis *analysis, size_t i, const struct sequential_reading *reading, struct metric_verdict *ret)
 {
-	double log_max[ROLLOUT_MAX_METRICS] = {0}, threshold[ROLLOUT_MAX_METRICS];
-	bool rejected[ROLLOUT_MAX_METRICS];
-	size_t index[ROLLOUT_MAX_METRICS], n = 0;
+	const struct metric_state *metric = &analysis->metrics[i];
+	*ret = (struct metric_verdict){
+		.metric = metric->subject.metric->metric,
+		.test = metric->test->name,
+		.unit = reading->unit,
+		.verdict = state_of_data(analysis, metric, reading),
+		.informational = !metric->decides,
+		.stable = reading->stable,
+		.candidate = reading->candidate,
+		.estimate = reading->estimate,
+		.low = reading->low,
+		.high = reading->high,
+		.margin = reading->bound,
+		.log_e_worse = reading->log_e_worse,
+		.log_e_fine = reading->log_e_fine,
+		.log_e_any = reading->log_e_any,
+		.log_threshold_fine = log(1 / analysis->alpha),
+		.p_anytime = fmin(1, exp(-reading->log_e_worse)),
+		.n_stable = (uint64_t)reading->n_stable,
+		.n_candidate = (uint64_t)reading->n_candidate,
+		.step_n_candidate = (uint64_t)reading->step_n_candidate,
+		.blocks = metric->blocks,
+		.dispersion = reading->dispersion,
+	};
+	memcpy(ret->looks, metric->looks, sizeof(ret->looks));
+	if (ret->verdict == VERDICT_PROVIDER_ERROR)
+		snprintf(ret->trouble, sizeof(ret->trouble), "%s", metric->trouble[0] ? metric->trouble : "the router does not tell its counts");
+}
+
+/* Harm: Holm over the largest e-values of all deciding metrics. Safety: each at alpha, in this step. A broken split leaves nothing but harm that was
+ * found before it. */
+static void decide(const struct analysis *analysis, const struct sequential_reading *readings, struct analysis_verdict *ret)
+{
+	double threshold[ROLLOUT_MAX_METRICS] = {0};
+	bool rejected[ROLLOUT_MAX_METRICS] = {false};
+	harm_of(analysis, readings, threshold, rejected);
 	for (size_t i = 0; i < ret->n_metrics; i++) {
-		if (analysis->metrics[i].decides) {
-			log_max[n] = analysis->metrics[i].worse.log_max;
-			index[n++] = i;
-		}
-	}
-	holm(log_max, n, analysis->alpha, threshold, rejected);
-	for (size_t k = 0; k < n; k++) {
-		const struct metric_state *state = &analysis->metrics[index[k]];
-		struct metric_verdict *metric = &ret->metrics[index[k]];
-		metric->log_e_worse = log_max[k];
-		metric->log_threshold_worse = threshold[k];
-		metric->log_e_fine = state->fine.log_max;
-		metric->log_threshold_fine = log(1 / analysis->alpha);
-		if (rejected[k])
+		struct metric_verdict *metric = &ret->metrics[i];
+		if (!analysis->metrics[i].decides)
+			continue;
+		metric->log_threshold_worse = threshold[i];
+		if (analysis->split_broken)
+			metric->verdict = analysis->metrics[i].harm_before_split ? VERDICT_WORSE : VERDICT_SPLIT_BROKEN;
+		else if (rejected[i])
 			metric->verdict = VERDICT_WORSE;
 		else if (metric->verdict == VERDICT_UNDECIDED && metric->log_e_fine >= metric->log_threshold_fine)
 			metric->verdict = VERDICT_FINE;
 	}
 }
 
-/* "4.1e3", also where e^x would overflow. */
-static const char *e_value(double log_e, char space[24])
-{
-	double tens = floor(log_e / log(10));
-	if (tens < 3)
-		snprintf(space, 24, "%.3g", exp(log_e));
-	else
-		snprintf(space, 24, "%.1fe%.0f", exp(log_e - tens * log(10)), tens);
-	return space;
-}
-
-static void metric_reason(const struct analysis_verdict *verdict, const struct metric_verdict *metric, char *ret, size_t size)
-{
-	char worse[24], worse_bound[24], fine[24], fine_bound[24];
-	e_value(metric->log_e_worse, worse);
-	e_value(metric->log_threshold_worse, worse_bound);
-	e_value(metric->log_e_fine, fine);
-	e_value(metric->log_threshold_fine, fine_bound);
-	int n = snprintf(ret, size, "%s: %.3g%% against %.3g%% (margin %.3g points)", metric->metric, 100 * metric->candidate,
-			 100 * metric->stable, 100 * metric->margin);
-	if (n < 0 || (size_t)n >= size)
-		return;
-	char *rest = ret + n;
-	size -= (size_t)n;
-	if (metric->verdict == VERDICT_WORSE)
-		snprintf(rest, size, " over %" PRIu64 " requests, e-value %s >= %s", metric->n_candidate, worse, worse_bound);
-	else if (metric->verdict == VERDICT_FINE)
-		snprintf(rest, size, " over %" PRIu64 " requests of this step, e-value %s >= %s", verdict->step_candidate_requests, fine,
-			 fine_bound);
-	else
-		snprintf(rest, size, " over %" PRIu64 " requests of this step; e-value %s of %s for fine, %s of %s for worse",
-			 verdict->step_candidate_requests, fine, fine_bound, worse, worse_bound);
-}
-
-static void reason(const struct analysis *analysis, const struct metric_verdict *worst, struct analysis_verdict *ret)
-{
-	const size_t size = sizeof(ret->reason);
-	switch (ret->verdict) {
-	case VERDICT_SPLIT_BROKEN:
-		snprintf(ret->reason, size,
-			 "traffic is not split as it should be: %" PRIu64 " of %" PRIu64 " requests went to the candidate at a share of %.3g%%, p %.2g",
-			 analysis->split.n_b, analysis->split.n_a + analysis->split.n_b, analysis->split.ppm / 1e4, ret->split_p);
-		break;
-	case VERDICT_PROVIDER_ERROR:
-		snprintf(ret->reason, size, "the source of the counts does not answer");
-		break;
-	case VERDICT_NO_DATA:
-		snprintf(ret->reason, size, "no data: the %s has had no requests in this step",
-			 analysis->step_candidate ? "stable release" : "candidate");
-		break;
-	case VERDICT_FINE:
-	case VERDICT_UNDECIDED:
-	case VERDICT_WORSE:
-		if (worst)
-			metric_reason(ret, worst, ret->reason, size);
-		else
-			snprintf(ret->reason, size, "no metric decides: steps are left after their hold time");
-		break;
-	}
-}
-
 void analysis_verdict(const struct analysis *analysis, struct analysis_verdict *ret)
 {
+	struct sequential_reading readings[ROLLOUT_MAX_METRICS];
 	*ret = (struct analysis_verdict){
 		.verdict = VERDICT_FINE,
 		.n_metrics = analysis->spec->n_metrics,
 		.step_candidate_requests = analysis->step_candidate,
 		.split_p = split_p(&analysis->split),
 	};
-	for (size_t i = 0; i < ret->n_metrics; i++)
-		fill_metric(analysis, i, &ret->metrics[i]);
-	decide(analysis, ret);
+	for (size_t i = 0; i < ret->n_metrics; i++) {
+		analysis_read_metric(analysis, i, &readings[i]);
+		fill(analysis, i, &readings[i], &ret->metrics[i]);
+	}
+	decide(analysis, readings, ret);
 	const struct metric_verdict *worst = NULL;
 	for (size_t i = 0; i < ret->n_metrics; i++) {
 		const struct metric_verdict *metric = &ret->metrics[i];
@@ -177,9 +147,9 @@ void analysis_verdict(const struct analysis *analysis, struct analysis_verdict *
 	}
 	if (worst)
 		ret->verdict = worst->verdict;
-	else if (state_of_data(analysis) != VERDICT_UNDECIDED)
-		ret->verdict = state_of_data(analysis); /* nothing decides, but silence is still no data */
-	if (ret->split_p <= SPLIT_ALPHA && severity(VERDICT_SPLIT_BROKEN) > severity(ret->verdict))
+	else if (router_state(analysis) != VERDICT_UNDECIDED)
+		ret->verdict = router_state(analysis); /* nothing decides, but silence is still no data */
+	if (analysis->split_broken && severity(VERDICT_SPLIT_BROKEN) > severity(ret->verdict))
 		ret->verdict = VERDICT_SPLIT_BROKEN;
-	reason(analysis, worst, ret);
+	analysis_reason(analysis, worst, ret);
 }

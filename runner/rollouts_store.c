@@ -51,7 +51,34 @@ static int stable_replicas(struct core *core, const char *target, struct arena *
 	return 0;
 }
 
-static int analysis_read(const struct db_stmt *q, int column, struct active *active, struct error **err)
+/* A state that another version of the program stored: the same blocks again, in the same order. */
+static int analysis_replay(struct core *core, int64_t rollout_id, struct active *active, struct error **err)
+{
+	cleanup_stmt struct db_stmt *q = NULL;
+	int more;
+	int64_t step = 0;
+	if (db_query(core->db, &q, err, "SELECT step, block FROM observation WHERE rollout_id = ? ORDER BY id", "i", rollout_id) < 0)
+		return -1;
+	active->analysis = analysis_new(&active->spec);
+	while ((more = db_step(q, err)) > 0) {
+		cleanup_json json_t *json = NULL;
+		struct analysis_block block;
+		const char *text = db_text(q, 1);
+		if (json_parse(text, strlen(text), &json, err) < 0)
+			return error_context(err, "observation");
+		for (; step < db_int(q, 0); step++)
+			analysis_step(active->analysis, (unsigned)step + 1);
+		if (json_object_get(json, "dropped"))
+			continue;
+		if (analysis_block_from_json(json, &block, err) < 0 || analysis_add(active->analysis, &block, err) < 0)
+			return error_context(err, "observation");
+	}
+	for (; step < (int64_t)active->machine.step; step++)
+		analysis_step(active->analysis, (unsigned)step + 1);
+	return more;
+}
+
+static int analysis_read(struct core *core, const struct db_stmt *q, int column, int64_t id, struct active *active, struct error **err)
 {
 	bool judged = active->spec.n_metrics > 0;
 	if (!judged)
@@ -61,10 +88,15 @@ static int analysis_read(const struct db_stmt *q, int column, struct active *act
 		return 0;
 	}
 	cleanup_json json_t *json = NULL;
+	cleanup_error struct error *why = NULL;
 	const char *text = db_text(q, column);
-	if (json_parse(text, strlen(text), &json, err) < 0 || analysis_from_json(&active->spec, json, &active->analysis, err) < 0)
+	if (json_parse(text, strlen(text), &json, err) < 0)
 		return error_context(err, "analysis");
-	return 0;
+	if (analysis_from_json(&active->spec, json, &active->analysis, &why) == 0)
+		return 0;
+	if (error_code_of(why) != ERROR_UNSUPPORTED)
+		return error_move(err, STEAL(why)), error_context(err, "analysis");
+	return analysis_replay(core, id, active, err);
 }
 
 static int fill(struct core *core, const struct db_stmt *q, const char *target, struct active *active, struct error **err)
@@ -76,7 +108,7 @@ static int fill(struct core *core, const struct db_stmt *q, const char *target, 
 	if (release_read(core, db_int(q, 1), arena, &active->candidate, err) < 0 ||
 	    (!db_is_null(q, 2) && release_read(core, db_int(q, 2), arena, &active->stable, err) < 0) ||
 	    spec_read(db_text(q, 3), arena, &active->spec, err) < 0 || json_parse(text, strlen(text), &machine, err) < 0 ||
-	    rollout_from_json(machine, &active->machine, err) < 0 || analysis_read(q, 5, active, err) < 0)
+	    rollout_from_json(machine, &active->machine, err) < 0 || analysis_read(core, q, 5, db_int(q, 8), active, err) < 0)
 		return -1;
 	active->machine_text = json_text(machine);
 	active->command = arena_strdup(arena, db_text(q, 6));
@@ -294,21 +326,10 @@ int target_taken_back(struct core *core, const char *target, const struct active
 
 /* ---- observations ---- */
 
-static json_t *counts_json(const struct arm_counts *counts)
-{
-	json_t *buckets = json_array();
-	for (size_t i = 0; i < ARRAY_SIZE(counts->latency_buckets); i++)
-		json_array_append_new(buckets, json_integer((json_int_t)counts->latency_buckets[i]));
-	return json_pack("{s:I, s:I, s:I, s:I, s:o}", "assigned", (json_int_t)counts->assigned, "completed", (json_int_t)counts->completed, "errors",
-			 (json_int_t)counts->errors, "latency_sum_us", (json_int_t)counts->latency_sum_us, "latency_buckets", buckets);
-}
-
 int observation_insert(struct core *core, const struct active *active, const struct analysis_block *block, const char *dropped, bool gap,
 		       struct error **err)
 {
-	cleanup_json json_t *json =
-		json_pack("{s:o, s:o, s:I, s:I, s:I}", "stable", counts_json(&block->stable), "candidate", counts_json(&block->candidate),
-			  "weight_ppm", (json_int_t)block->weight_ppm, "from_ms", (json_int_t)block->from_ms, "to_ms", (json_int_t)block->to_ms);
+	cleanup_json json_t *json = analysis_block_to_json(block);
 	if (gap)
 		json_object_set_new(json, "gap", json_true());
 	if (dropped)

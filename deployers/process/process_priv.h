@@ -47,7 +47,6 @@ struct tally {
 	uint64_t fell_back[SLOTS]; /* drawn for the slot, answered by the other; since its image came */
 	bool gap, has_ppm;
 	uint32_t ppm_min, ppm_max;
-	double edges_ms[24];
 };
 
 struct reply;

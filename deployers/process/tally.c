@@ -11,10 +11,6 @@ void tally_open(struct process *process)
 	struct tally *tally = &process->tally;
 	tally->sequence.tolerance = process->settings.threads - 1;
 	tally->gap = true; /* nobody was listening before */
-#ifndef GATES_MEASURE_H
-	for (size_t i = 0; i < ARRAY_SIZE(tally->edges_ms); i++)
-		tally->edges_ms[i] = latency_edge_ms(i);
-#endif
 	tally_slots(process);
 }
 
@@ -52,7 +48,6 @@ static struct arm_counts *counts_of(struct tally *tally, int slot)
 	return &counted->counts;
 }
 
-#ifdef GATES_MEASURE_H
 /* id 0: no copy served it. */
 static void add_instance(struct arm_counts *counts, uint32_t id, bool error)
 {
@@ -69,34 +64,14 @@ static void add_instance(struct arm_counts *counts, uint32_t id, bool error)
 	counts->instances[i].y += error;
 }
 
-static void add_completed(struct tally *tally, struct arm_counts *counts, const struct log_line *line, const struct log_effect *effect)
+static void add_completed(struct arm_counts *counts, const struct log_line *line, const struct log_effect *effect)
 {
-	(void)tally;
 	counts->completed++;
 	counts->errors += effect->error;
 	counts->latency_sum_us += effect->latency_us;
 	counts->latency_buckets[latency_ladder_index((double)effect->latency_us / 1000)]++;
 	add_instance(counts, line->has_server ? line->server : 0, effect->error);
 }
-#else
-static void add_completed(struct tally *tally, struct arm_counts *counts, const struct log_line *line, const struct log_effect *effect)
-{
-	(void)line;
-	double ms = (double)effect->latency_us / 1000;
-	size_t low = 0, high = ARRAY_SIZE(tally->edges_ms) - 1;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (ms < tally->edges_ms[middle])
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	counts->latency_buckets[low]++;
-	counts->latency_sum_us += effect->latency_us;
-	counts->completed++;
-	counts->errors += effect->error;
-}
-#endif
 
 void tally_line(void *arg, const char *text, size_t len)
 {
@@ -127,7 +102,7 @@ void tally_line(void *arg, const char *text, size_t len)
 	counts = counts_of(tally, effect.counted);
 	if (!counts)
 		return;
-	add_completed(tally, counts, &line, &effect);
+	add_completed(counts, &line, &effect);
 }
 
 void tally_broken(void *arg)

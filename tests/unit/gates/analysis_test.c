@@ -51,7 +51,7 @@ static uint64_t binomial(struct world *w, uint64_t n, double p)
 
 static struct rollout_spec spec_of(double margin)
 {
-	struct rollout_spec spec = {.alpha = 0.05, .n_metrics = 1};
+	struct rollout_spec spec = {.alpha = 0.05, .n_metrics = 1, .bursts = BURSTS_NONE};
 	spec.metrics[0] = (struct analysis_metric){.metric = "error_rate", .versus_stable = true, .margin = margin};
 	return spec;
 }
@@ -321,7 +321,7 @@ static void a_resumed_analysis_continues_bit_for_bit(void **state)
 	(void)state;
 	struct rollout_spec spec = spec_of(0.005);
 	spec.n_metrics = 2;
-	spec.metrics[1] = (struct analysis_metric){.metric = "latency_p99", .versus_stable = true, .ratio = 1.2, .informational = true};
+	spec.metrics[1] = (struct analysis_metric){.metric = "latency_p99", .kind = METRIC_LATENCY, .versus_stable = true, .ratio = 1.2, .quantile = 0.99};
 	struct world w;
 	seed(&w, 4242);
 	CLEANUP(analysis_free) struct analysis *whole = analysis_new(&spec);
@@ -373,7 +373,7 @@ static void a_state_of_another_rollout_is_refused(void **state)
 	assert_error(err2, ERROR_INVALID, "analysis state: split: key \"n_a\": expected an integer");
 	cleanup_json json_t *empty = json_object();
 	assert_int_equal(analysis_from_json(&spec, empty, &ret, &err3), -1);
-	assert_error(err3, ERROR_INVALID, "analysis state: not of version 1");
+	assert_error(err3, ERROR_UNSUPPORTED, "analysis state: of version 0; this program reads version 2: replay the observations");
 }
 
 static void absurd_blocks_are_refused_and_change_nothing(void **state)
@@ -492,33 +492,31 @@ static void what_does_not_decide_is_shown(void **state)
 {
 	(void)state;
 	struct rollout_spec spec = {.alpha = 0.05, .n_metrics = 2};
-	spec.metrics[0] = (struct analysis_metric){.metric = "latency_p99", .versus_stable = true, .ratio = 1.2, .informational = true};
-	spec.metrics[1] = (struct analysis_metric){.metric = "prediction_drift", .informational = true};
+	spec.metrics[0] = (struct analysis_metric){.metric = "latency_p99", .kind = METRIC_LATENCY, .quantile = 0.99};
+	spec.metrics[1] = (struct analysis_metric){
+		.metric = "prediction_drift", .kind = METRIC_DISTRIBUTION, .source = "app", .at_most = 0.1, .informational = true};
 	CLEANUP(analysis_free) struct analysis *analysis = analysis_new(&spec);
 	assert_int_equal(verdict_of(analysis), VERDICT_NO_DATA);
-	struct analysis_block block = {.stable = {.assigned = 50, .completed = 50, .latency_buckets = {[4] = 49, [8] = 1}},
-				       .candidate = {.assigned = 50, .completed = 50, .errors = 50, .latency_buckets = {[23] = 50}},
+	struct analysis_block block = {.stable = {.assigned = 50, .completed = 50, .latency_buckets = {[4] = 50}},
+				       .candidate = {.assigned = 50, .completed = 50, .errors = 50, .latency_buckets = {[LATENCY_LADDER_BUCKETS - 1] = 50}},
 				       .weight_ppm = 500000};
 	add(analysis, &block);
 	struct analysis_verdict verdict;
 	analysis_verdict(analysis, &verdict);
 	assert_int_equal(verdict.verdict, VERDICT_FINE);
 	assert_string_equal(verdict.reason, "no metric decides: steps are left after their hold time");
-	assert_true(verdict.metrics[0].informational && verdict.metrics[0].stable == 20 && verdict.metrics[0].candidate == 5000);
+	assert_true(verdict.metrics[0].informational && verdict.metrics[0].stable == latency_ladder_edge(4));
+	assert_true(verdict.metrics[0].candidate == latency_ladder_edge(LATENCY_LADDER_BUCKETS - 2));
 	assert_int_equal(verdict.metrics[1].verdict, VERDICT_NO_DATA);
 }
 
-static void latency_edges_grow_and_quantiles_are_their_upper_edges(void **state)
+static void quantiles_are_upper_edges_of_rungs(void **state)
 {
 	(void)state;
-	assert_true(latency_edge_ms(0) == 1 && latency_edge_ms(1) == 1.5 && latency_edge_ms(7) == 15 && latency_edge_ms(22) == 5000);
-	for (size_t i = 1; i < 24; i++)
-		assert_true(latency_edge_ms(i) > latency_edge_ms(i - 1));
-	assert_true(isinf(latency_edge_ms(23)));
-	struct arm_counts counts = {.latency_buckets = {[0] = 50, [3] = 40, [6] = 10}};
-	assert_true(latency_quantile_ms(&counts, 0.5) == 1);
-	assert_true(latency_quantile_ms(&counts, 0.9) == 3);
-	assert_true(latency_quantile_ms(&counts, 0.99) == 10);
+	struct arm_counts counts = {.latency_buckets = {[0] = 50, [30] = 40, [60] = 10}};
+	assert_true(latency_quantile_ms(&counts, 0.5) == 0.5);
+	assert_true(fabs(latency_quantile_ms(&counts, 0.9) / latency_ladder_edge(30) - 1) < 1e-12);
+	assert_true(fabs(latency_quantile_ms(&counts, 0.99) / latency_ladder_edge(60) - 1) < 1e-12);
 	assert_true(isnan(latency_quantile_ms(&(struct arm_counts){0}, 0.5)));
 }
 
@@ -541,7 +539,7 @@ int main(void)
 		cmocka_unit_test(verdicts_explain_themselves),
 		cmocka_unit_test(a_split_that_is_not_applied_is_noticed),
 		cmocka_unit_test(what_does_not_decide_is_shown),
-		cmocka_unit_test(latency_edges_grow_and_quantiles_are_their_upper_edges),
+		cmocka_unit_test(quantiles_are_upper_edges_of_rungs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,69 @@
+#include "gates/sequential/rates.h"
+#include "gates/sequential/rows.h"
+
+#include <math.h>
+
+static struct boundary boundary_of(const struct sequential_subject *subject)
+{
+	return (struct boundary){BOUNDARY_RATIO, fmax(subject->metric->ratio, 1)};
+}
+
+static bool takes(const struct analysis_metric *metric)
+{
+	return metric->ratio > 0;
+}
+
+static bool bounded(const struct analysis_metric *metric)
+{
+	return metric->versus_stable;
+}
+
+static size_t state_size(const struct sequential_subject *subject)
+{
+	(void)subject;
+	return sizeof(struct rates);
+}
+
+static void add(const struct sequential_subject *subject, void *state, const struct sequential_block *block)
+{
+	struct harm_block counts = {.span_ms = block->span_ms, .weight_ppm = block->weight_ppm, .number = block->number};
+	harm_arm_of(&block->measure->stable, block->stable_ids, &counts.stable);
+	harm_arm_of(&block->measure->candidate, block->candidate_ids, &counts.candidate);
+	rates_add(state, subject, &counts, boundary_of(subject));
+}
+
+static void step(const struct sequential_subject *subject, void *state)
+{
+	(void)subject;
+	rates_step(state);
+}
+
+static void read_state(const struct sequential_subject *subject, const void *state, struct sequential_reading *ret)
+{
+	rates_read(state, subject, BOUNDARY_RATIO, ret);
+	ret->bound = bounded(subject->metric) ? fmax(subject->metric->ratio, 1) : (double)NAN;
+	if (subject->metric->higher_is_better)
+		ret->bound = 1 / ret->bound;
+	ret->unit = "%";
+}
+
+static bool imagine(const struct sequential_subject *subject, const void *state, double n, bool worst, struct sequential_space *space,
+		    struct sequential_block *ret)
+{
+	*ret = (struct sequential_block){.measure = &space->measure};
+	return rates_imagine(state, subject, n, worst, &space->measure);
+}
+
+const struct sequential_ops sequential_rate_ratio = {
+	.name = "rate_ratio",
+	.doc = "share of events among trials, within a ratio of stable's",
+	.source = "block 2x2 e-test with a ratio: Turner, Ly, Gruenwald, arXiv 2106.02693, 2203.09785",
+	.kind = METRIC_RATE,
+	.takes = takes,
+	.bounded = bounded,
+	.state_size = state_size,
+	.add = add,
+	.step = step,
+	.read = read_state,
+	.imagine = imagine,
+};
