@@ -8,6 +8,7 @@ function(penstock_integration_test name house)
   set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 300)
 endfunction()
 penstock_integration_test(process_target deployers)
+penstock_integration_test(process_care deployers) # copies that hang, settings that change, previews, upgrades of HAProxy
 penstock_integration_test(rollouts_process runner) # the rollout controller on it: real requests while releases come and go
 penstock_integration_test(haproxy_survival deployers) # HAProxy killed, reloaded, replaced under requests
 penstock_integration_test(metric_sources deployers) # a real Prometheus that scrapes copies of a model server
