@@ -25,12 +25,14 @@
  * test begins prepared for noise of a coefficient of variation of 1, and sharpens as stable proves quiet.
  *
  * What is proved and what is measured. For fixed R each window's product is an e-process, whatever the base rate does. Their harmonic
- * mean over R is an e-value exactly when the mixture is the truth, and bounded by 1 + ln(1 / least weight) in any case; that less noise
- * than assumed does no harm rests on the alternatives being noisy too, and that, the learning of cv2 and bursts that straddle windows
- * were checked by simulation (tests/bench/validity.c repeats it): 64 worlds of two hours, 400 runs each, a look every 10 s, burst edges
- * at a random offset from the windows' edges, alpha 0.05, instances 1+1, 2+1, 2+2, 9+1, noise CV 0, 0.3, 0.7, 1, mean errors of an
- * instance in a minute 1, 4, 20, 150: false alarms 0 to 4.2%, median 0.3%. Noise more spread than gamma of CV 1 at the same mean (an
- * instance that is wholly down every other minute) is beyond it until learned: exchangeable.h is exact there.
+ * mean over R has expectation at most 1 + ln(1 / least weight) in any case; with margin 0 and rare errors it is the likelihood ratio
+ * against the mixture, so an e-value if that law is the truth. That it stays below alpha with a margin, with less noise than assumed
+ * (for which the alternatives are noisy too), while cv2 is learned, and with bursts that straddle windows, is not proved but was checked
+ * by simulation (tests/bench/validity.c repeats the kind): 64 worlds of two hours, 400 runs each, a look every 10 s, burst edges at a
+ * random offset from the windows' edges, margin 0, alpha 0.05, instances 1+1, 2+1, 2+2, 9+1, noise CV 0, 0.3, 0.7, 1, mean errors of an
+ * instance in a minute 1, 4, 20, 150: false alarms 0 to 4.2%, median 0.3%. Two constants (how noisy the alternatives are, how far seen
+ * noise is raised) were chosen on nine worlds of this kind before. Noise more spread than gamma of CV 1 at the same mean (an instance
+ * that is wholly down every other minute) is beyond it until learned: exchangeable.h is exact there.
  *
  * Compared (statistics page, 1(a4): base 1%, 600 requests an instance and minute, margin 0, 60 windows of a minute; share found and mean
  * minutes at 1.5, 2, 5%; "ranks" and "tempered" are that page's figures for 9+1):
