@@ -139,7 +139,7 @@ static void reports_carry_share_latency_and_errors(void **state)
 		of_first_errors += a->errors;
 		bad_completed += b->completed;
 		completed += a->completed + b->completed;
-		for (size_t i = 0; i < 24; i++)
+		for (size_t i = 0; i < LATENCY_LADDER_BUCKETS; i++)
 			in_buckets += a->latency_buckets[i] + b->latency_buckets[i];
 		least = report.weight_ppm_min < least ? report.weight_ppm_min : least;
 		most = report.weight_ppm_max > most ? report.weight_ppm_max : most;
@@ -150,6 +150,48 @@ static void reports_carry_share_latency_and_errors(void **state)
 	assert_int_equal(in_buckets, 400);
 	assert_int_equal(least, ALL / 2);
 	assert_int_equal(most, ALL / 2);
+}
+
+static uint64_t count_of(const struct arm_counts *counts, uint32_t id)
+{
+	for (unsigned i = 0; i < counts->n_instances; i++)
+		if (counts->instance_ids[i] == id)
+			return counts->instances[i].n;
+	return 0;
+}
+
+static void every_copys_requests_are_counted(void **state)
+{
+	struct rig *rig = *state;
+	cleanup_free char *first = rig_image(rig, "v1", "fail");
+	struct counts_report report;
+	struct actual actual;
+	char body[64];
+	uint64_t completed = 0, errors = 0, of_copies = 0, errors_of_copies = 0, each[3] = {0};
+	rig_open(rig);
+	rig_apply(rig, (struct wanted[]){{first, 3, ALL}}, 1);
+	rig_observe(rig, &actual);
+	assert_int_equal(actual.arms[0].n_instances, 3);
+	for (unsigned n = 0; n < 300; n++)
+		rig_get(rig, body);
+	while (completed < 300) {
+		rig_run(rig, 20);
+		rig_counts(rig, &report);
+		const struct arm_counts *counts = rig_arm_counts(&report, first);
+		completed += counts->completed;
+		errors += counts->errors;
+		for (unsigned i = 0; i < counts->n_instances; i++) {
+			of_copies += counts->instances[i].n;
+			errors_of_copies += counts->instances[i].y;
+		}
+		for (unsigned i = 0; i < 3; i++)
+			each[i] += count_of(counts, actual.arms[0].instances[i].id);
+	}
+	assert_int_equal(of_copies, 300);
+	assert_int_equal(errors, 30);
+	assert_int_equal(errors_of_copies, 30);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(each[i], 100); /* one after another */
 }
 
 static void switching_loses_no_request(void **state)
@@ -561,6 +603,7 @@ int main(int argc, char **argv)
 		TEST(moved_frontend_is_reloaded),
 		TEST(canary_share_is_what_was_asked_for),
 		TEST(reports_carry_share_latency_and_errors),
+		TEST(every_copys_requests_are_counted),
 		TEST(switching_loses_no_request),
 		TEST(going_back_is_the_same_call),
 		TEST(killed_copy_comes_back),
