@@ -11,6 +11,11 @@
  *  "actual": as in targets_json, or null when it is not active or the target does not answer} */
 json_t *rollouts_json(struct core *core, int64_t id, struct error **err);
 
+/* The stored observations of a rollout with ids greater than `after`, oldest first, at most `limit` of them; runner/replay.h says what the rows are.
+ * {"rollout": {"id", "target", "state", "spec", "stable": release or null, "candidate", "stable_replicas"},
+ *  "observations": [{"id", "at_ms", "step", "row"}], "more": whether there are more}. NULL with NOT_FOUND. rollouts_observations.c */
+json_t *rollout_observations_json(struct core *core, int64_t id, int64_t after, int64_t limit, struct error **err);
+
 /* All targets: [{"name", "kind", "error" or null, "live": release or null, "previous": release or null, "generation", "rollout": id or null,
  *  "trouble" or null, "drift" or null, "actual": {"seen_ms", "generation", "router_ok", "message", "arms": [{"image", "version",
  *  "replicas", "ready", "weight_ppm", "failed", "message"}]} or null}] */

@@ -21,6 +21,7 @@ int api_list_targets(struct http_call *call, struct error **err);
 int api_list_rollouts(struct http_call *call, struct error **err);
 int api_get_rollout(struct http_call *call, struct error **err);
 int api_command_target(struct http_call *call, struct error **err);
+int api_list_observations(struct http_call *call, struct error **err);
 /* ---- secret_names.c ---- */
 int api_list_secrets(struct http_call *call, struct error **err);
 int api_put_secret(struct http_call *call, struct error **err);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "runner/api/api_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { LINES_AT_A_TIME = 128, ENOUGH_BYTES = 64 * 1024 };
@@ -10,6 +11,7 @@ enum { LINES_AT_A_TIME = 128, ENOUGH_BYTES = 64 * 1024 };
 struct event_stream {
 	struct core *core;
 	int64_t after, run_id; /* run_id 0: all */
+	char *subject;         /* "rollout/3"; NULL: all */
 	bool follow;
 };
 
@@ -36,8 +38,9 @@ static int pull(void *arg, struct buf *out)
 	cleanup_stmt struct db_stmt *q = NULL;
 	int n = 0, more = 0;
 	if (db_query(stream->core->db, &q, NULL,
-		     "SELECT id, at_ms, kind, subject, run_id, actor, data FROM event WHERE id > ?1 AND (?2 = 0 OR run_id = ?2) ORDER BY id LIMIT ?3",
-		     "iii", stream->after, stream->run_id, (int64_t)LINES_AT_A_TIME) < 0)
+		     "SELECT id, at_ms, kind, subject, run_id, actor, data FROM event WHERE id > ?1 AND (?2 = 0 OR run_id = ?2)"
+		     " AND (?3 IS NULL OR subject = ?3) ORDER BY id LIMIT ?4",
+		     "iisi", stream->after, stream->run_id, stream->subject, (int64_t)LINES_AT_A_TIME) < 0)
 		return -1;
 	while (out->len < ENOUGH_BYTES && (more = db_step(q, NULL)) > 0) {
 		add_line(q, out);
@@ -51,6 +54,13 @@ static int pull(void *arg, struct buf *out)
 	return stream->follow ? 0 : -1;
 }
 
+static void stream_free(void *arg)
+{
+	struct event_stream *stream = arg;
+	free(stream->subject);
+	free(stream);
+}
+
 int api_list_events(struct http_call *call, struct error **err)
 {
 	struct event_stream asked = {.core = http_core(call), .follow = api_flag(call, "follow")};
@@ -59,5 +69,6 @@ int api_list_events(struct http_call *call, struct error **err)
 	if (asked.run_id && api_need_run(asked.core, asked.run_id, err) < 0)
 		return -1;
 	struct event_stream *stream = xmemdup(&asked, sizeof(asked));
-	return http_reply_stream(call, 200, "application/x-ndjson", &(struct http_stream){pull, free, stream});
+	stream->subject = xstrdup(http_query(call, "subject"));
+	return http_reply_stream(call, 200, "application/x-ndjson", &(struct http_stream){pull, stream_free, stream});
 }

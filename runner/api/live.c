@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_LIMIT = 50, MAX_LIMIT = 1000 };
+enum { DEFAULT_OBSERVATIONS = 200, DEFAULT_LIMIT = 50, MAX_LIMIT = 1000 };
 
 static json_t *release_row(const struct db_stmt *q)
 {
@@ -86,7 +86,18 @@ int api_get_rollout(struct http_call *call, struct error **err)
 	return rollout ? http_reply_json(call, 200, rollout) : -1;
 }
 
-/* The path names the command; what turns it into an emergency is in the body, {"full": true} or {"now": true}. */
+int api_list_observations(struct http_call *call, struct error **err)
+{
+	int64_t id, after, limit;
+	if (api_id(call, "rollout", &id, err) < 0 || api_number(call, "after", 0, INT64_MAX, &after, err) < 0 ||
+	    api_number(call, "limit", DEFAULT_OBSERVATIONS, MAX_LIMIT, &limit, err) < 0)
+		return -1;
+	json_t *page = rollout_observations_json(http_core(call), id, after, limit, err);
+	return page ? http_reply_json(call, 200, page) : -1;
+}
+
+/* The path names the command; what turns it into an emergency is in the query, ?full=true or ?now=true, or in the body, {"full": true}. One
+ * that does not belong to the command is refused: an emergency must not become something else in silence. */
 static const struct target_command {
 	const char *name, *key;
 	enum rollout_command command, emergency;
@@ -106,19 +117,37 @@ static const struct target_command *find_command(const char *name)
 	return NULL;
 }
 
+static int read_flag(const struct http_call *call, const struct target_command *found, bool *ret, struct error **err)
+{
+	static const char *const flags[] = {"full", "now"};
+	*ret = false;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		const char *value = http_query(call, flags[i]);
+		if (!value)
+			continue;
+		if (strcmp(flags[i], found->key) != 0)
+			return error_set(err, ERROR_INVALID, 0, "%s takes no ?%s", found->name, flags[i]);
+		*ret = api_flag(call, flags[i]);
+		if (!*ret && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
+			return error_set(err, ERROR_INVALID, 0, "%s: expected true or false, not \"%.20s\"", flags[i], value);
+	}
+	return 0;
+}
+
 static int read_command(const struct http_call *call, enum rollout_command *ret, struct error **err)
 {
+	bool flag;
 	const struct target_command *found = find_command(http_param(call, "command"));
 	cleanup_json json_t *body = NULL;
 	if (!found)
 		return error_set(err, ERROR_NOT_FOUND, 0, "a target has no command \"%.40s\"; there are promote, rollback, pause, resume, approve",
 				 http_param(call, "command"));
-	if (api_body(call, found->key, &body, err) < 0)
+	if (read_flag(call, found, &flag, err) < 0 || api_body(call, found->key, &body, err) < 0)
 		return -1;
 	const json_t *emergency = found->key[0] ? json_object_get(body, found->key) : NULL;
 	if (emergency && !json_is_boolean(emergency))
 		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected true or false", found->key);
-	*ret = json_is_true(emergency) ? found->emergency : found->command;
+	*ret = flag || json_is_true(emergency) ? found->emergency : found->command;
 	return 0;
 }
 

@@ -14,9 +14,10 @@ const struct http_route api_routes[] = {
 	{"POST", "/v1/targets/:name/:command", api_command_target, "promote, rollback, pause or resume", .max_body = MAX_COMMAND},
 	{"GET", "/v1/rollouts", api_list_rollouts, "rollouts, newest first (?target)", .read_only = true},
 	{"GET", "/v1/rollouts/:id", api_get_rollout, "one rollout", .read_only = true},
+	{"GET", "/v1/rollouts/:id/observations", api_list_observations, "all that its decisions were made of (?after, ?limit)", .read_only = true},
 	{"GET", "/v1/secrets", api_list_secrets, "names of the secrets, never their values", .read_only = true},
 	{"PUT", "/v1/secrets/:name", api_put_secret, "saves the body as the secret's value", .max_body = MAX_SECRET},
 	{"DELETE", "/v1/secrets/:name", api_delete_secret, "forgets a secret", .max_body = MAX_COMMAND},
-	{"GET", "/v1/events", api_list_events, "the audit log, one JSON object a line (?after, ?run, ?follow=1)", .read_only = true},
+	{"GET", "/v1/events", api_list_events, "the audit log, one JSON object a line (?after, ?run, ?subject, ?follow=1)", .read_only = true},
 	{.method = NULL},
 };

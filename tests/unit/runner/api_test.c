@@ -317,6 +317,15 @@ static const struct {
 	{"POST", "/v1/targets/prod/explode", NULL, 404,
 	 "{\"error\":{\"code\":\"not_found\",\"message\":\"a target has no command \\\"explode\\\"; there are promote, rollback, pause, resume, approve\"}}"},
 	{"POST", "/v1/targets/prod/promote", NULL, 503, "{\"error\":{\"code\":\"unavailable\",\"message\":\"rollouts are not open\"}}"},
+	{"POST", "/v1/targets/prod/promote?full=true", NULL, 503, "{\"error\":{\"code\":\"unavailable\",\"message\":\"rollouts are not open\"}}"},
+	{"POST", "/v1/targets/prod/rollback", "{\"now\":true}", 503, NULL},
+	{"POST", "/v1/targets/prod/promote?now=true", NULL, 400, "{\"error\":{\"code\":\"invalid\",\"message\":\"promote takes no ?now\"}}"},
+	{"POST", "/v1/targets/prod/pause?full=1", NULL, 400, "{\"error\":{\"code\":\"invalid\",\"message\":\"pause takes no ?full\"}}"},
+	{"POST", "/v1/targets/prod/promote?full=yes", NULL, 400,
+	 "{\"error\":{\"code\":\"invalid\",\"message\":\"full: expected true or false, not \\\"yes\\\"\"}}"},
+	{"GET", "/v1/rollouts/7/observations", NULL, 404, "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no rollout 7\"}}"},
+	{"GET", "/v1/rollouts/x/observations", NULL, 400, NULL},
+	{"GET", "/v1/rollouts/7/observations?limit=1001", NULL, 400, NULL},
 	{"GET", "/v1/rollouts/7", NULL, 404, "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no rollout 7\"}}"},
 	{"GET", "/v1/rollouts", NULL, 200, "{\"rollouts\":[]}"},
 	{"GET", "/v1/targets", NULL, 200, "{\"targets\":[]}"},
@@ -365,6 +374,66 @@ static void secrets_go_in_and_are_never_shown(void **state)
 	desk_close(&desk);
 }
 
+/* Rollout 2 took the place of release 1, which rollout 1 had made live with three copies. */
+static void furnish_rollouts(struct desk *desk)
+{
+	run_sql(desk, "INSERT INTO release (id, run_id, stage_id, repository, version, image, commit_sha, port, created_ms) VALUES"
+		      " (1, 1, 3, 'tumour', '1.4.0', 'sha256:a', 'c0ffee', 80, 1), (2, 1, 2, 'tumour', '1.5.0', 'sha256:b', 'c0ffee', 80, 1)");
+	run_sql(desk, "INSERT INTO target (name) VALUES ('prod')");
+	run_sql(desk, "INSERT INTO rollout (id, target, stage_id, candidate, stable, spec, machine, created_ms, finished_ms) VALUES"
+		      " (1, 'prod', NULL, 1, NULL, '{\"replicas\":3}', '{\"state\":\"promoted\"}', 1, 2),"
+		      " (2, 'prod', NULL, 2, 1, '{\"replicas\":2}', '{\"state\":\"rolled_back\"}', 3, 4)");
+	run_sql(desk, "INSERT INTO observation (id, rollout_id, step, block, at_ms) VALUES (1, 1, 0, '{}', 1), (2, 2, 0, '{\"a\":1}', 11),"
+		      " (3, 2, 0, '{\"a\":2}', 12), (4, 1, 0, '{}', 13), (5, 2, 1, '{\"kind\":\"turn\"}', 14)");
+	run_sql(desk, "INSERT INTO event (at_ms, kind, subject, run_id, actor) VALUES (1, 'rollout.created', 'rollout/2', NULL, 'penstock'),"
+		      " (2, 'rollout.created', 'rollout/1', NULL, 'penstock'), (3, 'rollout.step', 'rollout/2', NULL, 'penstock')");
+}
+
+static void observations_come_page_by_page(void **state)
+{
+	struct desk desk;
+	desk_open(&desk, state);
+	furnish(&desk);
+	furnish_rollouts(&desk);
+	{
+		cleanup_json json_t *first = ask_json(&desk, "/v1/rollouts/2/observations?limit=2"),
+				    *rest = ask_json(&desk, "/v1/rollouts/2/observations?after=3&limit=1"),
+				    *none = ask_json(&desk, "/v1/rollouts/2/observations?after=5");
+		cleanup_free char *rows = json_text(json_object_get(first, "observations")), *last = json_text(json_object_get(rest, "observations"));
+		assert_string_equal(rows, "[{\"at_ms\":11,\"id\":2,\"row\":{\"a\":1},\"step\":0},{\"at_ms\":12,\"id\":3,\"row\":{\"a\":2},\"step\":0}]");
+		assert_string_equal(last, "[{\"at_ms\":14,\"id\":5,\"row\":{\"kind\":\"turn\"},\"step\":1}]");
+		assert_true(json_is_true(json_object_get(first, "more")));
+		assert_true(json_is_false(json_object_get(rest, "more")));
+		assert_int_equal(json_array_size(json_object_get(none, "observations")), 0);
+		const json_t *rollout = json_object_get(first, "rollout");
+		assert_int_equal(json_int_or(rollout, "id", 0), 2);
+		assert_int_equal(json_int_or(rollout, "stable_replicas", 0), 3);
+		assert_int_equal(json_int_or(json_object_get(rollout, "spec"), "replicas", 0), 2);
+		assert_string_equal(json_string_or(json_object_get(rollout, "stable"), "version", ""), "1.4.0");
+		assert_string_equal(json_string_or(json_object_get(rollout, "candidate"), "image", ""), "sha256:b");
+	}
+	desk_close(&desk);
+}
+
+static void events_of_one_subject_can_be_asked_for(void **state)
+{
+	struct desk desk;
+	desk_open(&desk, state);
+	furnish(&desk);
+	furnish_rollouts(&desk);
+	{
+		cleanup_free char *both = ask(&desk, "GET", "/v1/events?subject=rollout/2", NULL, 200),
+				  *newer = ask(&desk, "GET", "/v1/events?subject=rollout/2&after=1", NULL, 200),
+				  *none = ask(&desk, "GET", "/v1/events?subject=rollout/22", NULL, 200);
+		assert_non_null(strstr(both, "\"rollout.created\""));
+		assert_non_null(strstr(both, "\"rollout.step\""));
+		assert_null(strstr(both, "rollout/1"));
+		assert_null(strstr(newer, "rollout.created"));
+		assert_string_equal(none, "");
+	}
+	desk_close(&desk);
+}
+
 static void every_route_is_documented(void **state)
 {
 	(void)state;
@@ -387,6 +456,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_followed_log_ends_with_its_stage, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(requests_are_answered_or_refused, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(secrets_go_in_and_are_never_shown, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(observations_come_page_by_page, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(events_of_one_subject_can_be_asked_for, fixture_setup, fixture_teardown),
 		cmocka_unit_test(every_route_is_documented),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
