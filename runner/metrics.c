@@ -1,6 +1,5 @@
-#include "runner/metrics.h"
+#include "runner/metrics_priv.h"
 
-#include "base/buf.h"
 #include "deployers/rollout.h"
 #include "runner/rollouts_view.h"
 
@@ -26,12 +25,12 @@ void metrics_watch(struct core *core)
 	core_on_reload(core, count_failure, NULL);
 }
 
-static void add_head(struct buf *out, const char *name, const char *type, const char *help)
+void metrics_head(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_addf(out, "# TYPE %s %s\n# HELP %s %s\n", name, type, name, help);
 }
 
-static void add_escaped(struct buf *out, const char *text)
+void metrics_escaped(struct buf *out, const char *text)
 {
 	for (; *text; text++) {
 		if (*text == '\\' || *text == '"')
@@ -52,7 +51,7 @@ static int add_rows(struct core *core, struct buf *out, const char *name, const 
 	int more;
 	while ((more = db_step(q, err)) > 0) {
 		buf_addf(out, "%s{%s=\"", name, label);
-		add_escaped(out, db_text(q, 0));
+		metrics_escaped(out, db_text(q, 0));
 		buf_addf(out, "\"} %lld\n", (long long)db_int(q, 1));
 	}
 	return more;
@@ -82,18 +81,18 @@ static void add_weights(struct buf *out, const json_t *target)
 	json_array_foreach(json_object_get(json_object_get(target, "actual"), "arms"), i, arm)
 	{
 		buf_adds(out, "penstock_target_weight_ratio{target=\"");
-		add_escaped(out, name ? name : "");
+		metrics_escaped(out, name ? name : "");
 		buf_adds(out, "\",version=\"");
-		add_escaped(out, json_string_or(arm, "version", ""));
+		metrics_escaped(out, json_string_or(arm, "version", ""));
 		buf_adds(out, "\",image=\"");
-		add_escaped(out, json_string_or(arm, "image", ""));
+		metrics_escaped(out, json_string_or(arm, "image", ""));
 		buf_addf(out, "\"} %.6f\n", (double)json_int_or(arm, "weight_ppm", 0) / 1e6);
 	}
 }
 
 static int add_targets(struct core *core, struct buf *out, struct error **err)
 {
-	add_head(out, "penstock_target_weight_ratio", "gauge", "Share of a target's traffic that each of its releases was last seen with.");
+	metrics_head(out, "penstock_target_weight_ratio", "gauge", "Share of a target's traffic that each of its releases was last seen with.");
 	if (!core->rollouts)
 		return 0;
 	cleanup_json json_t *targets = targets_json(core, err);
@@ -112,12 +111,12 @@ static void add_own(struct buf *out)
 		DELIVERY_RESULTS(X)
 #undef X
 	};
-	add_head(out, "penstock_build", "info", "What this is.");
+	metrics_head(out, "penstock_build", "info", "What this is.");
 	buf_addf(out, "penstock_build_info{version=\"%s\"} 1\n", PENSTOCK_VERSION);
-	add_head(out, "penstock_deliveries", "counter", "Webhook deliveries since start, by what became of them.");
+	metrics_head(out, "penstock_deliveries", "counter", "Webhook deliveries since start, by what became of them.");
 	for (size_t i = 0; i < N_DELIVERY_RESULTS; i++)
 		buf_addf(out, "penstock_deliveries_total{result=\"%s\"} %llu\n", labels[i], (unsigned long long)deliveries[i]);
-	add_head(out, "penstock_commits_failed", "counter", "Commits that failed since start.");
+	metrics_head(out, "penstock_commits_failed", "counter", "Commits that failed since start.");
 	buf_addf(out, "penstock_commits_failed_total %llu\n", (unsigned long long)failed_commits);
 }
 
@@ -128,11 +127,11 @@ int metrics_text(struct core *core, char **ret, struct error **err)
 	add_own(&out);
 	for (size_t i = 0; i < ARRAY_SIZE(row_metrics); i++) {
 		const struct row_metric *metric = &row_metrics[i];
-		add_head(&out, metric->name, metric->type, metric->help);
+		metrics_head(&out, metric->name, metric->type, metric->help);
 		if (add_rows(core, &out, metric->sample, metric->label, metric->sql, err) < 0)
 			return error_context(err, "metrics");
 	}
-	if (add_targets(core, &out, err) < 0)
+	if (add_targets(core, &out, err) < 0 || metrics_add_rollouts(core, &out, err) < 0)
 		return error_context(err, "metrics");
 	buf_adds(&out, "# EOF\n");
 	if (out.failed)

@@ -3,6 +3,7 @@
 #ifndef RUNNER_METRICS_H
 #define RUNNER_METRICS_H
 
+#include "base/json.h"
 #include "runner/core.h"
 #include "runner/version.h"
 
@@ -25,6 +26,9 @@ void metrics_count_delivery(enum delivery_result result);
 
 /* Counts failed commits from now on. */
 void metrics_watch(struct core *core);
+/* Families of these rollouts, as rollouts_json() shows them. Pure. */
+struct buf;
+void metrics_of_rollouts(const json_t *rollouts, struct buf *out);
 /* *ret is allocated. */
 int metrics_text(struct core *core, char **ret, struct error **err) must_check;
 #endif
