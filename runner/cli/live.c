@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "runner/cli/client.h"
 #include "runner/cli/commands.h"
+#include "runner/cli/rollout_commands.h"
 #include "runner/cli/rollout_lines.h"
 #include "runner/cli/screen.h"
 
@@ -180,25 +181,29 @@ static int print_answer(const struct cli_arguments *arguments, const json_t *ans
 	return print_rollouts(json_object_get(answer, "rollouts"), arguments->watch != NULL);
 }
 
+int rollouts_print(const struct cli_arguments *arguments)
+{
+	int status;
+	cleanup_error struct error *err = NULL;
+	cleanup_json json_t *shown = NULL;
+	cleanup_free char *target = arguments->target ? client_escape(arguments->target) : NULL;
+	cleanup_free char *path = xasprintf("/v1/rollouts%s%s", target ? "?target=" : "", target ? target : "");
+	do {
+		json_t *answer;
+		if (client_call(arguments, "GET", path, NULL, &answer, &err) < 0)
+			return cli_fail(arguments, err);
+		status = shown && json_equal(shown, answer) ? 0 : print_answer(arguments, answer);
+		json_decref(shown);
+		shown = answer;
+		if (arguments->watch)
+			poll(NULL, 0, LOOK_AGAIN_MS);
+	} while (arguments->watch && status == 0);
+	return status;
+}
+
 int cli_rollouts(int argc, char **argv)
 {
 	struct cli_arguments arguments;
 	int status = cli_arguments_parse(argc, argv, &rollouts_usage, &arguments);
-	if (status != CLI_GO_ON)
-		return status;
-	cleanup_error struct error *err = NULL;
-	cleanup_json json_t *shown = NULL;
-	cleanup_free char *target = arguments.target ? client_escape(arguments.target) : NULL;
-	cleanup_free char *path = xasprintf("/v1/rollouts%s%s", target ? "?target=" : "", target ? target : "");
-	do {
-		json_t *answer;
-		if (client_call(&arguments, "GET", path, NULL, &answer, &err) < 0)
-			return cli_fail(&arguments, err);
-		status = shown && json_equal(shown, answer) ? 0 : print_answer(&arguments, answer);
-		json_decref(shown);
-		shown = answer;
-		if (arguments.watch)
-			poll(NULL, 0, LOOK_AGAIN_MS);
-	} while (arguments.watch && status == 0);
-	return status;
+	return status == CLI_GO_ON ? rollouts_print(&arguments) : status;
 }

@@ -19,8 +19,10 @@
 	X(WAIT, "wait", NULL, wait, "wait until it has ended; the exit status tells how")                             \
 	X(FOLLOW, "follow", NULL, follow, "go on until the run has ended; the exit status tells how")                 \
 	X(WATCH, "watch", NULL, watch, "show it again whenever it changes, until interrupted")                        \
-	X(FULL, "full", NULL, full, "emergency: all traffic as soon as one copy is ready; no steps, no analysis, no approval") \
-	X(NOW, "now", NULL, now, "emergency: as soon as one copy of the release before is ready")                     \
+	X(FULL, "full", NULL, full, "emergency: all traffic as soon as one copy is ready; skips what is told above") \
+	X(NOW, "now", NULL, now, "emergency: as soon as one copy of the release before is ready; skips what is told above")                     \
+	X(ONCE, "once", NULL, once, "show it once, as it is now")                                                     \
+	X(SAVE, "save", "FILE", save, "write all that was fetched to this file; `replay FILE` needs no daemon")       \
 	X(STAGE, "stage", "STAGE", stage, "of this stage only, without its name before each line")                    \
 	X(FROM, "from", "STAGE", from, "reuse the outputs of the stages before this one")                             \
 	X(REPOSITORY, "repository", "NAME", repository, "of this repository only")                                    \
@@ -53,8 +55,8 @@ struct cli_usage {
 
 struct cli_arguments {
 	const char *command; /* argv[0] */
-	const char *json, *wait, *follow, *watch, *full, *now; /* non-NULL: given */
-	const char *stage, *from, *repository, *branch, *state, *target, *limit, *socket;
+	const char *json, *wait, *follow, *watch, *full, *now, *once; /* non-NULL: given */
+	const char *save, *stage, *from, *repository, *branch, *state, *target, *limit, *socket;
 	char **words;
 	int n_words;
 };

@@ -5,26 +5,59 @@
 #include "base/utf8.h"
 
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 
 enum { MAX_OUTPUT = 64 << 20, MAX_TEXT = 1 << 20, GAP = 2, LEAST_LAST = 16 };
+
+/* As POSIX has it: the first of these that is set and not empty names the locale, and its end the character set. */
+bool screen_locale_is_utf8(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *locale = getenv(names[i]), *set = locale ? strchr(locale, '.') : NULL;
+		if (locale && locale[0])
+			return set && (strncasecmp(set, ".utf-8", 6) == 0 || strncasecmp(set, ".utf8", 5) == 0);
+	}
+	return false;
+}
 
 void screen_init(struct screen *screen)
 {
 	struct winsize size = {0};
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-	bool terminal = isatty(STDOUT_FILENO);
+	bool terminal = isatty(STDOUT_FILENO), utf8 = screen_locale_is_utf8(), dumb = term && strcmp(term, "dumb") == 0;
 	*screen = (struct screen){
-		.glyphs = terminal,
-		.color = terminal && !(no_color && no_color[0]) && !(term && strcmp(term, "dumb") == 0),
+		.glyphs = terminal && utf8,
+		.ascii = terminal && !utf8,
+		.addressable = terminal && !dumb,
+		.color = terminal && !(no_color && no_color[0]) && !dumb,
 	};
 	if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
 		screen->width = size.ws_col;
 	buf_init(&screen->out, MAX_OUTPUT);
 }
 
+/* Character by character, so that columns stay where they are. */
+static void to_ascii(struct buf *out)
+{
+	cleanup_free char *text = xstrndup(out->data, out->len);
+	size_t len = out->len;
+	uint32_t c;
+	buf_reset(out);
+	for (size_t at = 0, n; at < len; at += n ? n : 1) {
+		n = utf8_decode(text + at, len - at, &c);
+		if (n == 1)
+			buf_addc(out, text[at]);
+		else
+			buf_adds(out, n && c == 0x2026 ? "." : n && utf8_width(c) == 2 ? "??" : n && utf8_width(c) == 0 ? "" : "?");
+	}
+}
+
 int screen_flush(struct screen *screen)
 {
+	if (screen->ascii)
+		to_ascii(&screen->out);
 	bool good = !screen->out.failed && fwrite(screen->out.data, 1, screen->out.len, stdout) == screen->out.len && fflush(stdout) == 0;
 	buf_reset(&screen->out);
 	return good ? 0 : 5;

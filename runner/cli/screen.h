@@ -11,10 +11,13 @@ enum ink { INK_PLAIN, INK_DIM, INK_BOLD, INK_GREEN, INK_RED, INK_YELLOW, INK_BLU
 struct screen {
 	struct buf out;
 	bool color, glyphs;
-	unsigned width; /* columns; 0: no limit */
+	bool addressable; /* a terminal that can be drawn over */
+	bool ascii;       /* a terminal whose locale is not UTF-8: other characters are shown as "?" */
+	unsigned width;   /* columns; 0: no limit */
 };
-/* Of standard output; NO_COLOR is honoured. */
+/* Of standard output; NO_COLOR, TERM=dumb and the locale's character set are honoured. */
 void screen_init(struct screen *screen);
+bool screen_locale_is_utf8(void); /* by LC_ALL, LC_CTYPE, LANG */
 /* Writes what was collected, and empties it. Returns the exit status. */
 int screen_flush(struct screen *screen);
 void screen_done(struct screen *screen);

@@ -5,6 +5,7 @@
 #include "runner/cli/down.h"
 #include "runner/cli/hook.h"
 #include "runner/cli/lint.h"
+#include "runner/cli/rollout_commands.h"
 #include "runner/cli/run.h"
 #include "runner/cli/serve.h"
 #include "runner/git/git.h"
@@ -34,11 +35,13 @@ const struct cli_command cli_commands[] = {
 	{"targets", "Rollouts", "[--json]", "what is live where", cli_targets},
 	{"releases", "Rollouts", "[--repository NAME] [--limit N] [--json]", "images that can be rolled out", cli_releases},
 	{"rollouts", "Rollouts", "[--watch] [--target NAME] [--json]", "what is on its way, and how rollouts ended", cli_rollouts},
+	{"rollout", "Rollouts", "watch|show|list [--once] [--json] [TARGET|ROLLOUT]", "watch one as it goes: weights, evidence, decisions", cli_rollout},
+	{"explain", "Rollouts", "[--json] TARGET|ROLLOUT", "why it stands where it stands, in numbers", cli_explain},
 	{"promote", "Rollouts", "[--full] [--wait] TARGET", "leave this step now; --full: all traffic at once", cli_target_command},
 	{"rollback", "Rollouts", "[--now] [--wait] TARGET", "back to the release before", cli_target_command},
 	{"pause", "Rollouts", "TARGET", "stop a rollout's clock", cli_target_command},
 	{"resume", "Rollouts", "TARGET", "let it go on", cli_target_command},
-	{"approve", "Rollouts", "TARGET", "approve its step or verification", cli_target_command},
+	{"approve", "Rollouts", "TARGET", "approve its step or its verification", cli_target_command},
 
 	{"serve", "Daemon", "[--config FILE]", "the daemon: takes webhooks, runs pipelines, moves traffic", cli_serve},
 	{"hook", "Daemon", "install|send|flush|status ...", "connect a bare repository to the daemon", cli_hook},

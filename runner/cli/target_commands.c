@@ -21,13 +21,20 @@ static const struct {
 	 "goes on",
 	 {WITH_WAIT | CLI_FULL, 1, 1,
 	  "Lets the rollout to a target leave its present step, pause or verification now, unjudged; the next step is judged\n"
-	  "again. With --full an emergency: all traffic at once, whatever the evidence says.",
-	  WAIT_EXITS, "penstock promote --full prod"}},
+	  "again. In keep_old: ends the keeping.\n\n"
+	  "--full is for emergencies. It skips: the steps that are left, their hold times and minimum of requests, the analysis\n"
+	  "(what it has found against the release too), the verification on the preview address, every approval, and the wait\n"
+	  "for all copies: one ready copy gets all traffic. It does not skip: readiness (without a ready copy nothing moves),\n"
+	  "reading the weights back, and keep_old (the old copies wait, and `penstock rollback` still goes back to them).",
+	  WAIT_EXITS, "penstock promote --wait prod"}},
 	{"rollback",
 	 "goes back",
 	 {WITH_WAIT | CLI_NOW, 1, 1,
 	  "Takes a target back: to the release before the rollout that is under way, or, without one, to the previous\n"
-	  "release; as soon as that is ready at full size.",
+	  "release; as soon as that is ready at full size.\n\n"
+	  "--now is for emergencies. It skips the wait for full size: one ready copy of the release before gets all traffic,\n"
+	  "and the others come up under load. It does not skip: readiness (without a ready copy the traffic stays where it is)\n"
+	  "and reading the weights back.",
 	  WAIT_EXITS, "penstock rollback --wait prod"}},
 	{"pause",
 	 "is being paused; `penstock resume` lets it go on",
@@ -37,7 +44,11 @@ static const struct {
 	 {WITHOUT, 1, 1, "Lets a paused rollout go on, or one whose step waits with `pause: true`.", NULL, "penstock resume prod"}},
 	{"approve",
 	 "is approved",
-	 {WITHOUT, 1, 1, "Approves the step or the verification of the rollout to a target.", NULL, "penstock approve prod"}},
+	 {WITHOUT, 1, 1,
+	  "Approves, in your name, the step (`approve: true`) or the blue-green verification that the rollout to a target waits\n"
+	  "with. It skips nothing: the step's evidence must suffice first, the verify command must have passed, and harm still\n"
+	  "takes the release back. An approval holds for one step.",
+	  NULL, "penstock approve prod"}},
 };
 
 static bool is_final(const json_t *rollout)
