@@ -79,8 +79,8 @@ static int copy_arm(const struct arm *arm, struct kept_desired *kept, struct err
 	snprintf(to->image, sizeof(to->image), "%s", arm->release->image);
 	to->replicas = arm->replicas;
 	to->weight_ppm = arm->weight_ppm;
-	kept->arms[i] = (struct kept_arm){
-		.version = xstrdup(arm->release->version), .commit = xstrdup(arm->release->commit), .release_id = arm->release->id};
+	kept->arms[i] =
+		(struct kept_arm){.version = xstrdup(arm->release->version), .commit = xstrdup(arm->release->commit), .release_id = arm->release->id};
 	kept->plan.n_arms++;
 	return 0;
 }
@@ -177,10 +177,11 @@ int desired_save(const struct process *process, struct error **err)
 	const struct kept_desired *desired = &process->desired;
 	cleanup_json json_t *arms = json_array();
 	for (unsigned i = 0; i < desired->plan.n_arms; i++)
-		json_array_append_new(arms, json_pack("{s:s, s:i, s:i, s:s*, s:s*, s:I, s:o}", "image", desired->plan.arms[i].image, "replicas",
-						      (int)desired->plan.arms[i].replicas, "weight_ppm", (int)desired->plan.arms[i].weight_ppm,
-						      "version", desired->arms[i].version, "commit", desired->arms[i].commit, "release",
-						      (json_int_t)desired->arms[i].release_id, "settings", settings_json(&desired->arms[i].settings)));
+		json_array_append_new(arms,
+				      json_pack("{s:s, s:i, s:i, s:s*, s:s*, s:I, s:o}", "image", desired->plan.arms[i].image, "replicas",
+						(int)desired->plan.arms[i].replicas, "weight_ppm", (int)desired->plan.arms[i].weight_ppm, "version",
+						desired->arms[i].version, "commit", desired->arms[i].commit, "release",
+						(json_int_t)desired->arms[i].release_id, "settings", settings_json(&desired->arms[i].settings)));
 	cleanup_json json_t *json =
 		json_pack("{s:b, s:I, s:I, s:i, s:i, s:o, s:O}", "has_desired", process->has_desired, "generation",
 			  (json_int_t)desired->plan.generation, "applied", (json_int_t)process->applied, "last_instance", (int)process->last_instance,

@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* The copies that were let in and run. */
-static size_t servers_of(const struct process *process, const struct plan_observed *observed, const char *paths[SLOTS],
-			 struct router_server *servers)
+static size_t servers_of(const struct process *process, const struct plan_observed *observed, const char *paths[SLOTS], struct router_server *servers)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < process->instances.n; i++) {

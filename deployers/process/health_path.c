@@ -75,8 +75,8 @@ static void on_answer(void *arg, const struct http_response *response, struct er
 	unsigned id = probe->ids[probe->at++];
 	if (err || response->status < 200 || response->status >= 400) {
 		cleanup_free char *what = err ? xstrdup(error_message(err)) : xasprintf("status %ld", response->status);
-		error_set(&probe->err, ERROR_UNAVAILABLE, 0, "copy i%u does not answer its new health path %s well (%s): the checks stay as they are", id,
-			  probe->path, what);
+		error_set(&probe->err, ERROR_UNAVAILABLE, 0, "copy i%u does not answer its new health path %s well (%s): the checks stay as they are",
+			  id, probe->path, what);
 		finish(probe);
 		return;
 	}

@@ -28,15 +28,15 @@ struct instance {
 	uint16_t port;
 	bool admitted, stopping, retired;
 	bool limits_known; /* memory_bytes and cpu below; records of older releases do not have them */
-	bool restarting; /* we have ended its latest start, since it hung */
+	bool restarting;   /* we have ended its latest start, since it hung */
 	int64_t created_ms, started_ms, next_start_ms;
 	int64_t wait_from_ms; /* when it was up last, or made: it may take `health_within_ms` from then */
 	uint64_t health_within_ms;
 	uint64_t restart_after_ms;
 	uint64_t memory_bytes; /* that its latest start was given; 0: no limit */
 	unsigned cpu;
-	unsigned ended_starts; /* starts whose end has been noted */
-	unsigned up_start;     /* the latest start that was seen up */
+	unsigned ended_starts;            /* starts whose end has been noted */
+	unsigned up_start;                /* the latest start that was seen up */
 	int64_t crashes_ms[CRASHES_KEPT]; /* when it ended without being asked to, or hung: the newest first */
 	char *health_path, *version;
 	struct strlist argv, env; /* from the image, at its making: the image may be collected from the store later */

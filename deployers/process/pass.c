@@ -67,7 +67,8 @@ int pass_look(struct process *process, bool runs, const struct router_state *sta
 		struct instance *in = process->instances.items[i];
 		paths[in->slot] = in->health_path;
 		note_draining(state, in, now_ms);
-		if (compare_settings(process, in, err) < 0 || instance_look(in, health_of(state, in), now_ms, process->settings.drain_ms, &views[i], err) < 0) {
+		if (compare_settings(process, in, err) < 0 ||
+		    instance_look(in, health_of(state, in), now_ms, process->settings.drain_ms, &views[i], err) < 0) {
 			free(views);
 			return error_context(err, "copy i%u", in->id);
 		}

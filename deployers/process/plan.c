@@ -192,8 +192,7 @@ static bool create_missing(const struct plan_observed *o, const struct plan_arm 
 }
 
 /* A copy with the new limits for one that has the old; what is down already goes first. Only when no other is on its way in or out. */
-static bool create_replacement(const struct plan_observed *o, const struct plan_arm *arm, const struct plan_desired *desired,
-			       struct plan_action *ret)
+static bool create_replacement(const struct plan_observed *o, const struct plan_arm *arm, const struct plan_desired *desired, struct plan_action *ret)
 {
 	const struct instance_view *old = NULL;
 	unsigned copies = 0;
@@ -465,7 +464,7 @@ static void plan_rest(const struct plan_observed *o, const struct plan_desired *
 	struct split wanted;
 	if (late) {
 		wait_for(ret, late,
-			 late->hung                         ? "hangs; waiting for its last requests before it is restarted"
+			 late->hung                    ? "hangs; waiting for its last requests before it is restarted"
 			 : late->run == RUN_RUNNING    ? "waiting for its health check"
 			 : late->run == RUN_RESTARTING ? "hung; waiting for its end"
 						       : "waiting before its next start");

@@ -40,7 +40,7 @@ char *rig_image(struct rig *rig, const char *version, const char *behaviour);
 
 void rig_configure(struct rig *rig, const char *extra); /* before rig_open(): more YAML lines */
 uint16_t rig_free_port(void);
-void rig_move(struct rig *rig);                         /* gives the frontend another port; before rig_open() */
+void rig_move(struct rig *rig); /* gives the frontend another port; before rig_open() */
 void rig_open(struct rig *rig);
 void rig_close(struct rig *rig); /* as a daemon that ends: everything keeps running */
 /* Applies and waits for the answer; NULL or the error, which is the caller's. */

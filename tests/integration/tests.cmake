@@ -5,7 +5,7 @@ function(penstock_integration_test name house)
   target_compile_definitions(integration_${name} PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADER_PATH="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/penstock-leader")
   add_dependencies(integration_${name} penstock-leader)
   add_test(NAME integration.${name} COMMAND integration_${name})
-  set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 300)
+  set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 600)
 endfunction()
 penstock_integration_test(process_target deployers)
 penstock_integration_test(process_care deployers) # copies that hang, settings that change, previews, upgrades of HAProxy

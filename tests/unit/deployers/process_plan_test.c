@@ -76,7 +76,12 @@ static const struct plan_case cases[] = {
 	{"it starts", .silent = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_WAIT},
 	{"it has an older configuration", .old_mark = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_RELOAD_ROUTER},
 	{"first release: a copy is made", .no_split = true, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_CREATE},
-	{"it is started", {COPY(1, STABLE, A, 0, RUN_NEW)}, .split = {-1, 0, 0, SLOT_NONE}, .desired = ONE(STABLE, 1, ALL), .kind = PLAN_START, .id = 1},
+	{"it is started",
+	 {COPY(1, STABLE, A, 0, RUN_NEW)},
+	 .split = {-1, 0, 0, SLOT_NONE},
+	 .desired = ONE(STABLE, 1, ALL),
+	 .kind = PLAN_START,
+	 .id = 1},
 	{"and put behind the router",
 	 {COPY(1, STABLE, A, 0, RUN_RUNNING)},
 	 .split = {-1, 0, 0, SLOT_NONE},
@@ -489,8 +494,9 @@ static void the_split_names_the_candidates_slot(void **state)
 		struct plan_desired desired;
 		struct split split;
 	} splits[] = {
-		{TWO(1, ALL, 1, 0), {B, 0, 5, SLOT_NONE}},        {TWO(1, 950000, 1, 50000), {B, 50000, 5, SLOT_NONE}}, {TWO(1, 0, 1, ALL), {B, ALL, 5, SLOT_NONE}},
-		{ONE(CANDIDATE, 1, ALL), {B, ALL, 5, SLOT_NONE}}, {ONE(STABLE, 1, ALL), {A, ALL, 5, SLOT_NONE}},        {TWO(1, 0, 1, 0), {SLOT_NONE, 0, 5, SLOT_NONE}},
+		{TWO(1, ALL, 1, 0), {B, 0, 5, SLOT_NONE}},     {TWO(1, 950000, 1, 50000), {B, 50000, 5, SLOT_NONE}},
+		{TWO(1, 0, 1, ALL), {B, ALL, 5, SLOT_NONE}},   {ONE(CANDIDATE, 1, ALL), {B, ALL, 5, SLOT_NONE}},
+		{ONE(STABLE, 1, ALL), {A, ALL, 5, SLOT_NONE}}, {TWO(1, 0, 1, 0), {SLOT_NONE, 0, 5, SLOT_NONE}},
 	};
 	(void)state;
 	observed.router = (struct router_state){
@@ -556,8 +562,11 @@ static bool is_sick(const struct world *w, const char *image)
 
 static struct plan_observed see(const struct world *w)
 {
-	struct plan_observed observed = {
-		.router_runs = w->runs, .split_settled = w->settled, .disk_is_wrong = w->disk_is_wrong, .instances = w->instances, .n_instances = w->n_instances};
+	struct plan_observed observed = {.router_runs = w->runs,
+					 .split_settled = w->settled,
+					 .disk_is_wrong = w->disk_is_wrong,
+					 .instances = w->instances,
+					 .n_instances = w->n_instances};
 	observed.router = (struct router_state){.answers = w->answers,
 						.has_split = true,
 						.split_entries = 1,
@@ -882,7 +891,10 @@ static void whatever_goes_wrong_the_promises_hold_and_it_gets_there(void **state
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-		struct world w = {.random = seed * 2654435761u, .split = {SLOT_NONE, 0, 0, SLOT_NONE}, .disk_split = {SLOT_NONE, 0, 0, SLOT_NONE}, .settled = true};
+		struct world w = {.random = seed * 2654435761u,
+				  .split = {SLOT_NONE, 0, 0, SLOT_NONE},
+				  .disk_split = {SLOT_NONE, 0, 0, SLOT_NONE},
+				  .settled = true};
 		for (unsigned round = 0; round < 6; round++) {
 			/* At most one image is sick, and not for ever. */
 			memset(w.sick, 0, sizeof(w.sick));

@@ -114,10 +114,8 @@ static void every_kind_of_target_is_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_body_is_read_with_its_defaults),
-		cmocka_unit_test(mistakes_are_told_at_their_place),
-		cmocka_unit_test(the_preview_has_an_address_of_its_own),
-		cmocka_unit_test(pauses_double_up_to_half_a_minute),
+		cmocka_unit_test(a_body_is_read_with_its_defaults),      cmocka_unit_test(mistakes_are_told_at_their_place),
+		cmocka_unit_test(the_preview_has_an_address_of_its_own), cmocka_unit_test(pauses_double_up_to_half_a_minute),
 		cmocka_unit_test(every_kind_of_target_is_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

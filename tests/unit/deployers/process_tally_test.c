@@ -55,10 +55,10 @@ static void requests_are_counted_for_their_copy(void **state)
 	static const struct {
 		const char *line;
 	} lines[] = {
-		{"prod-a i1 200 12 0 1 14 -- b 50000 a"},     {"prod-a i3 200 12 0 1 14 -- b 50000 a"},
-		{"prod-a i1 500 12 0 1 14 -- b 50000 a"},     {"prod-b i2 200 3 0 0 4 -- b 50000 b"},
-		{"prod-b <NOSRV> 503 -1 -1 -1 0 SC b 50000 b"}, {"prod-a i3 200 3 0 0 4 -- b 50000 b"},    /* fell back */
-		{"prod-b i2 -1 -1 0 0 800 CH b 50000 b"}, /* given up by the client: nobody's */
+		{"prod-a i1 200 12 0 1 14 -- b 50000 a"},       {"prod-a i3 200 12 0 1 14 -- b 50000 a"},
+		{"prod-a i1 500 12 0 1 14 -- b 50000 a"},       {"prod-b i2 200 3 0 0 4 -- b 50000 b"},
+		{"prod-b <NOSRV> 503 -1 -1 -1 0 SC b 50000 b"}, {"prod-a i3 200 3 0 0 4 -- b 50000 b"}, /* fell back */
+		{"prod-b i2 -1 -1 0 0 800 CH b 50000 b"},                                               /* given up by the client: nobody's */
 	};
 	struct process *process = tallied();
 	struct counts_report report;
