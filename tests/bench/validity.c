@@ -3,8 +3,8 @@
  *
  * A run is 30 minutes of six blocks each; two instances of stable and one of the candidate answer 200 requests a block each, 1% of them wrong,
  * alpha 0.05. Worlds: flat; diurnal, the rate swinging between 0.1 and 1.9 of that; bursts that all instances share (gamma noise of CV 1, redrawn
- * every minute); bursts of each instance by itself (the same, drawn for each). The last is not promised by tests that see only an arm's sums: their
- * rows there show why the guard is the default, and fail nothing.
+ * every minute); bursts of each instance by itself (the same, drawn for each; of errors only, latencies, classes and scores stay flat there). The
+ * last is not promised by tests that see only an arm's sums: their rows there show why the guard is the default, and fail nothing.
  * Exit status 1 if a rate that is promised to be at most alpha is above it with p < 0.001 (one row in a thousand by chance at exactly alpha). */
 #include "gates/stats/beta.h"
 #include "gates/stats/block2x2.h"
