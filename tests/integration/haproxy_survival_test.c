@@ -392,6 +392,32 @@ static void other_program_takes_over_and_loses_nothing(void **state)
 	assert_true(clients.lost <= CLIENTS);
 }
 
+/* Waiting is for what comes back soon: then it is better to be refused than to hang. */
+static void connections_wait_for_a_while_and_are_then_let_go(void **state)
+{
+	struct rig *rig = *state;
+	char body[64];
+	cleanup_free char *path = path_join(rig->fixture->dir, "haproxy-copy");
+	cleanup_free char *line = xasprintf("haproxy: %s\n", path);
+	copy_over(rig, path);
+	rig_configure(rig, line);
+	rig_open(rig);
+	free(go_live(rig));
+	unsigned long pid = rig_router_pid(rig);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+	rig_run(rig, 1000);
+	cleanup_fd int waits = connect_to(rig->port);
+	assert_true(waits >= 0);
+	int refused = 0;
+	rig_until(rig, (refused = connect_to(rig->port)) < 0 || close(refused) < 0);
+	assert_int_equal(read(waits, body, sizeof(body)), -1);
+	assert_int_equal(errno, ECONNRESET);
+	copy_over(rig, path);
+	rig_until(rig, serves(rig)); /* before that a request would wait, and we with it */
+	assert_int_equal(rig_get(rig, body), 200);
+}
+
 /* ---- the preview address ---- */
 
 struct applied {
@@ -489,6 +515,7 @@ int main(int argc, char **argv)
 		TEST(replaced_program_is_loaded_and_loses_nothing),
 		TEST(broken_replacement_changes_nothing),
 		TEST(other_program_takes_over_and_loses_nothing),
+		TEST(connections_wait_for_a_while_and_are_then_let_go),
 		TEST(preview_address_shows_the_candidate_and_counts_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,8 @@ static void send_descriptors(int fd, const struct worker *worker, const struct a
 	c->cmsg_len = CMSG_LEN(sizeof(int) * answer->given);
 	for (size_t i = 0; i < answer->given; i++)
 		memcpy(CMSG_DATA(c) + i * sizeof(int), &worker->fds[(message_number * answer->given + i) % 3], sizeof(int));
-	assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), (ssize_t)answer->len);
+	ssize_t ignored = sendmsg(fd, &message, MSG_NOSIGNAL); /* who does not like the number has hung up by now */
+	(void)ignored;
 }
 
 static void *worker_thread(void *arg)
