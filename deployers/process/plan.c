@@ -321,8 +321,10 @@ static bool make_room(const struct plan_observed *o, const struct plan_desired *
 		ret->split.preview = SLOT_NONE;
 		return true;
 	}
-	/* An empty slot's share is served by nobody: it can only gain by going to copies that are down for now. */
-	if (leaving && (arm_of(desired, leaving) || router_state_ready(&o->router, keeper) == 0))
+	/* The share of an empty slot, or of one whose copies are all down, is served by nobody: it loses nothing by going to copies that are
+	 * down for now. */
+	bool serves = leaving && router_state_ready(&o->router, 1 - keeper) > 0;
+	if ((leaving && arm_of(desired, leaving)) || (serves && router_state_ready(&o->router, keeper) == 0))
 		return false;
 	act(ret, PLAN_SET_SPLIT);
 	ret->split = (struct split){.candidate = keeper, .ppm = PPM, .generation = desired->generation, .preview = SLOT_NONE};

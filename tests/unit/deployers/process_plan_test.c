@@ -349,6 +349,12 @@ static const struct plan_case cases[] = {
 	 SPLIT(A, ALL, 5),
 	 .desired = ONE(STABLE, 1, ALL),
 	 .kind = PLAN_WAIT},
+	{"two that are not wanted and hang make room",
+	 {HUNG(1, STABLE, A, false), HUNG(2, OLDER, B, false)},
+	 {{1, A, SERVER_READY, false, true, 0}, {2, B, SERVER_READY, false, true, 0}},
+	 SPLIT(A, 250000, 4),
+	 .desired = ONE(CANDIDATE, 1, ALL),
+	 .kind = PLAN_SET_SPLIT},
 	/* Other limits. */
 	{"other limits: a new copy is made beside the old one",
 	 {OLD(1, STABLE, A, 0, RUN_RUNNING), OLD(2, STABLE, A, 1, RUN_RUNNING)},
