@@ -3,6 +3,9 @@
 #include "base/alloc.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define EVERY_MS 5000.0 /* how often a source is asked unless the metric says otherwise */
 
@@ -32,14 +35,18 @@ struct analysis *analysis_new(const struct rollout_spec *spec)
 	analysis->spec = spec;
 	analysis->alpha = spec->alpha > 0 && spec->alpha < 1 ? spec->alpha : 0.05;
 	analysis->provider_answers = true;
+	size_t deciding = 0;
 	for (size_t i = 0; i < spec->n_metrics; i++) {
 		struct metric_state *metric = &analysis->metrics[i];
-		metric->subject = (struct sequential_subject){&spec->metrics[i], analysis->alpha, spec->bursts};
+		metric->subject = (struct sequential_subject){&spec->metrics[i], analysis->alpha, analysis->alpha, spec->bursts};
 		metric->test = sequential_for(&spec->metrics[i]);
 		metric->state_size = metric->test->state_size(&metric->subject);
 		metric->state = xcalloc(1, metric->state_size);
 		metric->decides = !spec->metrics[i].informational && metric->test->bounded(&spec->metrics[i]);
+		deciding += metric->decides;
 	}
+	for (size_t i = 0; i < spec->n_metrics && deciding; i++)
+		analysis->metrics[i].subject.alpha_each = analysis->alpha / (double)deciding;
 	return analysis;
 }
 

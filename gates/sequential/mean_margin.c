@@ -55,13 +55,13 @@ static struct measure_arm as_trials(const struct analysis_metric *metric, const 
 static void add(const struct sequential_subject *subject, void *state, const struct sequential_block *block)
 {
 	struct mean_margin *mean = state;
-	struct harm_block counts = {.span_ms = block->span_ms, .weight_ppm = block->weight_ppm, .number = block->number};
+	struct guarded_block counts = {.span_ms = block->span_ms, .weight_ppm = block->weight_ppm, .number = block->number};
 	struct rng rng;
 	rng_seed(&rng, block->number);
 	struct measure_arm stable = as_trials(subject->metric, &block->measure->stable, &rng);
 	struct measure_arm candidate = as_trials(subject->metric, &block->measure->candidate, &rng);
-	harm_arm_of(&stable, NULL, &counts.stable);
-	harm_arm_of(&candidate, NULL, &counts.candidate);
+	guarded_arm_of(&stable, NULL, &counts.stable);
+	guarded_arm_of(&candidate, NULL, &counts.candidate);
 	rates_add(&mean->rates, subject, &counts, boundary_of(subject));
 	mean->sum_a += block->measure->stable.sum;
 	mean->sum_b += block->measure->candidate.sum;
@@ -70,8 +70,7 @@ static void add(const struct sequential_subject *subject, void *state, const str
 static void step(const struct sequential_subject *subject, void *state)
 {
 	struct mean_margin *mean = state;
-	(void)subject;
-	rates_step(&mean->rates);
+	rates_step(&mean->rates, subject, boundary_of(subject));
 }
 
 static void read_state(const struct sequential_subject *subject, const void *state, struct sequential_reading *ret)

@@ -26,16 +26,15 @@ static size_t state_size(const struct sequential_subject *subject)
 
 static void add(const struct sequential_subject *subject, void *state, const struct sequential_block *block)
 {
-	struct harm_block counts = {.span_ms = block->span_ms, .weight_ppm = block->weight_ppm, .number = block->number};
-	harm_arm_of(&block->measure->stable, block->stable_ids, &counts.stable);
-	harm_arm_of(&block->measure->candidate, block->candidate_ids, &counts.candidate);
+	struct guarded_block counts = {.span_ms = block->span_ms, .weight_ppm = block->weight_ppm, .number = block->number};
+	guarded_arm_of(&block->measure->stable, block->stable_ids, &counts.stable);
+	guarded_arm_of(&block->measure->candidate, block->candidate_ids, &counts.candidate);
 	rates_add(state, subject, &counts, boundary_of(subject));
 }
 
 static void step(const struct sequential_subject *subject, void *state)
 {
-	(void)subject;
-	rates_step(state);
+	rates_step(state, subject, boundary_of(subject));
 }
 
 static void read_state(const struct sequential_subject *subject, const void *state, struct sequential_reading *ret)

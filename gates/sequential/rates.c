@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#define BELIEVED_AFTER 4.0
 #define PRIOR_EVENTS 0.05
 #define PRIOR_REQUESTS 10.0
 
@@ -16,15 +17,17 @@ double rates_past(const struct rates *rates, enum better better)
 	return (rates->y_a + events) / (rates->n_a + PRIOR_REQUESTS);
 }
 
-void rates_add(struct rates *rates, const struct sequential_subject *subject, const struct harm_block *block, struct boundary boundary)
+void rates_add(struct rates *rates, const struct sequential_subject *subject, const struct guarded_block *block, struct boundary boundary)
 {
 	const struct block2x2 counts = {block->stable.n, block->stable.y, block->candidate.n, block->candidate.y};
 	enum better better = better_of(subject);
 	double past = rates_past(rates, better);
 	if (!counts.n_a && !counts.n_b)
 		return;
-	harm_add(&rates->harm, subject->bursts, block, past, boundary, better);
-	eprocess_bet_on(&rates->fine, &counts, past, boundary, NULL_NOT_FINE, better);
+	const struct guarded_question harm = {boundary, better, NULL_NOT_WORSE, subject->alpha_each, 0};
+	const struct guarded_question fine = {boundary, better, NULL_NOT_FINE, subject->alpha, BELIEVED_AFTER};
+	guarded_add(&rates->harm, subject->bursts, block, past, &harm);
+	guarded_add(&rates->fine, subject->bursts, block, past, &fine);
 	if (boundary.kind == BOUNDARY_RATIO)
 		rate_ratio_add(&rates->interval.ratio, &counts, past);
 	else
@@ -37,10 +40,11 @@ void rates_add(struct rates *rates, const struct sequential_subject *subject, co
 	rates->step_n_b += (double)counts.n_b;
 }
 
-void rates_step(struct rates *rates)
+void rates_step(struct rates *rates, const struct sequential_subject *subject, struct boundary boundary)
 {
+	const struct guarded_question fine = {boundary, better_of(subject), NULL_NOT_FINE, subject->alpha, BELIEVED_AFTER};
+	guarded_step(&rates->fine, subject->bursts, &fine);
 	rates->step_n_a = rates->step_n_b = 0;
-	rates->fine = (struct eprocess){0};
 }
 
 static double divided(double a, double b)
@@ -59,7 +63,7 @@ void rates_read(const struct rates *rates, const struct sequential_subject *subj
 		.n_candidate = rates->n_b,
 		.step_n_stable = rates->step_n_a,
 		.step_n_candidate = rates->step_n_b,
-		.dispersion = harm_dispersion(&rates->harm),
+		.dispersion = guarded_dispersion(&rates->harm),
 	};
 	if (kind == BOUNDARY_RATIO) {
 		ret->estimate = divided(rates->interval.ratio.events_b, rates->interval.ratio.events_a);

@@ -20,7 +20,7 @@
 
 struct sequential_subject {
 	const struct analysis_metric *metric;
-	double alpha;
+	double alpha, alpha_each; /* of the rollout; of this metric's harm in the worst case, alpha / deciding metrics */
 	enum burst_guard_kind bursts;
 };
 
