@@ -1,6 +1,7 @@
 #include "runner/engine_priv.h"
 
 #include "base/alloc.h"
+#include "gates/sources/source.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "runner/git/git.h"
@@ -189,6 +190,31 @@ static void check_targets(const struct engine *engine, const struct pipeline *pi
 	}
 }
 
+/* Nor which metric sources. */
+static void check_sources(const struct engine *engine, const struct pipeline *pipeline, struct diag_list *diags)
+{
+	const struct config *config = engine->core->config;
+	const char *names[64] = {SOURCE_APP};
+	size_t n = 1;
+	for (size_t i = 0; i < config->n_sources && n < ARRAY_SIZE(names); i++)
+		names[n++] = config->sources[i].name;
+	for (size_t i = 0; i < pipeline->n_stages; i++) {
+		const struct stage *stage = &pipeline->stages[i];
+		bool deploys = strcmp(stage->kind, "deploy") == 0;
+		const struct yaml_node *metrics = deploys ? yaml_get(yaml_get(stage->body, "analysis"), "metrics") : NULL;
+		for (size_t k = 0; metrics && metrics->kind == YAML_SEQUENCE && k < metrics->n; k++) {
+			const struct yaml_node *source = yaml_get(metrics->values[k], "source");
+			const char *name = yaml_text(source, NULL);
+			if (!name || strcmp(name, SOURCE_APP) == 0 || config_source(config, name))
+				continue;
+			const char *nearest = nearest_word(name, names, n);
+			cleanup_free char *hint = nearest ? xasprintf("did you mean \"%s\"?", nearest) : NULL;
+			yaml_error(diags, source, "unknown-source", hint,
+				   "stage \"%s\" reads the metric source \"%s\", which the operator's file does not name", stage->id, name);
+		}
+	}
+}
+
 static void check_only_stage(const struct planned_run *run, struct diag_list *diags)
 {
 	const char *only = json_string_or(run->facts_json, "only_stage", "");
@@ -241,6 +267,7 @@ int run_plan(struct engine *engine, int64_t run_id, struct error **err)
 		return -1;
 	if (run->pipeline && !engine->core->local)
 		check_targets(engine, run->pipeline, diags);
+	check_sources(engine, run->pipeline, diags);
 	if (run->pipeline)
 		check_only_stage(run, diags);
 	if (diag_errors(diags) > 0 || !run->pipeline)

@@ -238,6 +238,7 @@ static void on_actual(void *arg, const struct actual *actual, struct error *why 
 	if (watched->has_actual)
 		watched->actual = *actual;
 	snprintf(watched->look_error, sizeof(watched->look_error), "%s", why ? error_message(why) : "");
+	evidence_ask(watched);
 	if (!ask_for_counts(watched))
 		watched_drive(watched, NULL);
 }

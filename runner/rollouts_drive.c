@@ -4,6 +4,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "runner/replay.h"
+
+/* The state that counts: where a paused rollout came from, else its own. */
+static enum rollout_state state_of(const struct rollout *machine)
+{
+	return machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state;
+}
 
 /* ---- telling ---- */
 
@@ -148,7 +155,7 @@ static enum rollout_command asked_command(const struct watched *watched)
 	bool superseded = is_asked_away(active) && strcmp(active->command, COMMAND_SUPERSEDE) == 0;
 	if (!is_asked_away(active))
 		return ROLLOUT_NONE;
-	switch (machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state) {
+	switch (state_of(machine)) {
 	case ROLLOUT_STARTING:
 	case ROLLOUT_VERIFYING:
 	case ROLLOUT_STEPPING:
@@ -181,17 +188,51 @@ static const char *trouble_of(const struct watched *watched)
 	return watched->look_error[0] ? watched->look_error : NULL;
 }
 
+/* What the verify command is doing, asked of its folder. */
+static enum verify_status look_at_verify(struct watched *watched, char *why, size_t size)
+{
+	const struct active *active = watched->active;
+	const struct rollout *machine = &active->machine;
+	why[0] = '\0';
+	if (state_of(machine) != ROLLOUT_VERIFYING || !active->spec.verify_run || !active->run_id)
+		return VERIFY_NONE;
+	if (watched->verify_error[0]) {
+		snprintf(why, size, "%s", watched->verify_error);
+		return VERIFY_FAILED;
+	}
+	return verify_look(watched->rollouts->core, active->run_id, machine->id, why, size);
+}
+
+/* After the commit. */
+static void ask_for_verify(struct watched *watched, const struct rollout_output *out, enum verify_status status)
+{
+	const struct rollout *before = &watched->active->machine;
+	bool verifies = state_of(&out->next) == ROLLOUT_VERIFYING;
+	watched->verify_due = out->verify_due && verifies && status == VERIFY_NONE;
+	watched->verify_over = state_of(before) == ROLLOUT_VERIFYING && !verifies;
+	if (!verifies)
+		watched->verify_error[0] = '\0';
+}
+
 static bool weigh(struct watched *watched, struct analysis_verdict *ret)
 {
 	struct active *active = watched->active;
 	if (!active->analysis || !is_judged(&active->machine))
 		return false;
-	analysis_provider(active->analysis, !watched->provider_failed);
 	analysis_verdict(active->analysis, ret);
 	return true;
 }
 
-static int save_turn(struct watched *watched, const struct rollout_output *out, const json_t *verdict, bool counted, struct error **err)
+/* What went in and what came out, for the replay. */
+static int keep_turn(struct watched *watched, const struct rollout_input *input, const struct rollout_output *out, struct error **err)
+{
+	cleanup_json json_t *row = json_pack("{s:s, s:o, s:o, s:o}", "kind", "turn", "input", rollout_input_to_json(input), "machine",
+					     rollout_to_json(&out->next), "verdict", input->verdict ? replay_verdict_json(input->verdict) : json_null());
+	return observation_insert(watched->rollouts->core, out->next.id, out->next.step, row, err);
+}
+
+static int save_turn(struct watched *watched, const struct rollout_input *input, const struct rollout_output *out, const json_t *verdict, bool counted,
+		     struct error **err)
 {
 	struct core *core = watched->rollouts->core;
 	struct active *active = watched->active;
@@ -199,7 +240,8 @@ static int save_turn(struct watched *watched, const struct rollout_output *out, 
 	if (out->new_step && active->analysis)
 		analysis_step(active->analysis, now->step);
 	bool news = counted || out->changed_state || out->new_step;
-	if (active_save(core, active, now, news ? verdict : NULL, err) < 0)
+	bool changed;
+	if (active_save(core, active, now, news ? verdict : NULL, &changed, err) < 0 || (changed && keep_turn(watched, input, out, err) < 0))
 		return -1;
 	if (out->changed_desired &&
 	    db_run(core->db, err, "UPDATE target SET generation = ? WHERE name = ?", "is", (int64_t)now->generation, watched->name) < 0)
@@ -226,12 +268,15 @@ int drive_active(struct watched *watched, const struct counts_report *report, en
 	if (evidence_take(watched, report, &counted, err) < 0)
 		return -1;
 	bool judged = weigh(watched, &verdict);
+	char verify_why[256];
 	struct rollout_input input = {
 		.spec = &active->spec,
 		.stable = active->stable.id ? &active->stable : NULL,
 		.candidate = &active->candidate,
 		.actual = watched_actual(watched),
 		.verdict = judged ? &verdict : NULL,
+		.verify = look_at_verify(watched, verify_why, sizeof(verify_why)),
+		.verify_why = verify_why,
 		.command = command == ROLLOUT_NONE ? asked_command(watched) : command,
 		.now_ms = clock_wall_ms(),
 		.stable_replicas = active->stable_replicas,
@@ -244,10 +289,11 @@ int drive_active(struct watched *watched, const struct counts_report *report, en
 	if (ret_refused)
 		*ret_refused = out.refused;
 	bool obeyed = command != ROLLOUT_NONE && !out.refused;
-	cleanup_json json_t *json = judged ? verdict_json(&verdict) : NULL;
-	if (save_turn(watched, &out, json, counted, err) < 0 ||
+	cleanup_json json_t *json = judged ? verdict_json(&active->spec, active->analysis, &verdict) : NULL;
+	if (save_turn(watched, &input, &out, json, counted, err) < 0 ||
 	    tell_changes(watched, &out, obeyed ? actor : NULL, out.changed_state || out.new_step ? json : NULL, err) < 0)
 		return -1;
+	ask_for_verify(watched, &out, input.verify);
 	active->machine = out.next;
 	if (out.changed_desired) {
 		watched->trouble[0] = '\0'; /* of what is not wanted any more */

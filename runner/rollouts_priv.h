@@ -6,6 +6,8 @@
 #include "gates/analysis.h"
 #include "runner/engine.h"
 #include "runner/rollouts.h"
+#include "runner/rollouts_feeds.h"
+#include "runner/rollouts_verify.h"
 
 enum {
 	TICK_MS = 250,
@@ -38,6 +40,13 @@ struct active {
 	char *machine_text;         /* as it is in the row; malloced */
 	struct analysis *analysis;  /* NULL: no metrics */
 	int64_t block_from_ms;
+	struct feeds *feeds;        /* NULL: not asked yet, or no metric has a source of its own */
+	json_t *categories;         /* of before a restart, for the feeds; or NULL */
+	bool feeds_made, feeds_asked, provider_told;
+	unsigned feeds_step;        /* the sources were last asked in */
+	bool source_told[ROLLOUT_MAX_METRICS]; /* what the last "source" row said is known: */
+	bool source_no_data[ROLLOUT_MAX_METRICS];
+	char source_trouble[ROLLOUT_MAX_METRICS][120];
 };
 
 #define WATCHED_MAGIC 0x7a7c4ed1u
@@ -67,6 +76,9 @@ struct watched {
 	char trouble[256];          /* of the last apply, or "" */
 	bool trouble_is_final;
 
+	bool verify_due, verify_over; /* after the commit: start the verify command; end it */
+	char verify_error[256];     /* it could not be started */
+
 	struct active *active;
 	char row_error[256];        /* the rollout's row cannot be read: hands off */
 	char drift[256];            /* found, being repaired */
@@ -94,7 +106,9 @@ bool watched_open(struct watched *watched);
 /* rollouts_store.c: rows in, rows out. All inside an event. */
 int active_load(struct core *core, const char *target, struct active **ret /* NULL: none */, struct error **err) must_check;
 void active_free(struct active *active);
-int active_save(struct core *core, struct active *active, const struct rollout *machine, const json_t *verdict, struct error **err) must_check;
+/* *ret_changed: the machine's row was not what it is now. */
+int active_save(struct core *core, struct active *active, const struct rollout *machine, const json_t *verdict, bool *ret_changed,
+		struct error **err) must_check;
 int release_read(struct core *core, int64_t id, struct arena *arena, struct release *ret, struct error **err) must_check; /* NOT_FOUND */
 /* Activates the oldest rollout that waits for the target (finished_ms 0), if there is one and none is active. */
 int waiting_activate(struct core *core, const char *target, struct error **err) must_check;
@@ -104,13 +118,16 @@ int rollout_insert(struct core *core, const char *target, int64_t stage_id, int6
 int idle_desired(struct core *core, const char *target, struct arena *arena, struct desired *ret, struct error **err) must_check;
 int target_promoted(struct core *core, const char *target, const struct active *active, struct error **err) must_check;
 int target_taken_back(struct core *core, const char *target, const struct active *active, struct error **err) must_check;
-int observation_insert(struct core *core, const struct active *active, const struct analysis_block *block, const char *dropped, bool gap,
-		       struct error **err) must_check;
+/* One row of runner/replay.h's kinds. */
+int observation_insert(struct core *core, int64_t rollout, unsigned step, const json_t *row, struct error **err) must_check;
 
 /* rollouts_evidence.c */
-/* Feeds what was counted to the analysis; *ret_counted tells whether a row was written. */
+/* Feeds what was counted, and what the metrics' sources have answered, to the analysis; *ret_counted tells whether a row was written. */
 int evidence_take(struct watched *watched, const struct counts_report *report, bool *ret_counted, struct error **err) must_check;
-json_t *verdict_json(const struct analysis_verdict *verdict);
+/* Asks the metrics' own sources that are due, about the copies that were last seen. */
+void evidence_ask(struct watched *watched);
+/* As runner/rollouts_view.h describes it; analysis gives what would change it. */
+json_t *verdict_json(const struct rollout_spec *spec, const struct analysis *analysis, const struct analysis_verdict *verdict);
 bool is_judged(const struct rollout *machine); /* STEPPING, paused or not; a canary in AWAITING */
 
 /* rollouts_drive.c */

@@ -63,10 +63,36 @@ static void on_applied(void *arg, uint64_t generation, struct error *why /* the 
 	snprintf(watched->trouble, sizeof(watched->trouble), "%s", error_message(why));
 }
 
+static void run_verify(struct watched *watched)
+{
+	struct core *core = watched->rollouts->core;
+	const struct active *active = watched->active;
+	bool due = watched->verify_due, over = watched->verify_over;
+	watched->verify_due = watched->verify_over = false;
+	if (!active || !active->run_id)
+		return;
+	if (over)
+		verify_cancel(core, active->run_id, active->machine.id);
+	if (!due || !watched->has_actual)
+		return;
+	cleanup_error struct error *err = NULL;
+	const struct verify_order order = {.rollout_id = active->machine.id,
+					   .run_id = active->run_id,
+					   .spec = &active->spec,
+					   .candidate = &active->candidate,
+					   .preview_url = watched->actual.preview_url};
+	if (verify_start(core, &order, &err) < 0) {
+		snprintf(watched->verify_error, sizeof(watched->verify_error), "%s", error_message(err));
+		log_write(LOG_ERROR, watched->subject, "%s", error_message(err));
+	}
+	watched->look_at_ms = 0;
+}
+
 static void run_effect(struct core *core, void *arg)
 {
 	struct watched *watched = arg;
 	(void)core;
+	run_verify(watched);
 	if (!watched->hand_over || !watched->has_want || !watched->target)
 		return;
 	int64_t pause = watched->apply_pause_ms ? watched->apply_pause_ms * 2 : APPLY_AGAIN_MS;

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "runner/replay.h"
 
 int release_read(struct core *core, int64_t id, struct arena *arena, struct release *ret, struct error **err)
 {
@@ -51,52 +52,53 @@ static int stable_replicas(struct core *core, const char *target, struct arena *
 	return 0;
 }
 
-/* A state that another version of the program stored: the same blocks again, in the same order. */
-static int analysis_replay(struct core *core, int64_t rollout_id, struct active *active, struct error **err)
+/* Another version of the program stored this state: the observations say it all once more. */
+static int analysis_rebuild(struct core *core, struct active *active, struct error **err)
 {
+	const struct replay_setup setup = {.spec = &active->spec,
+					   .stable = active->stable.id ? &active->stable : NULL,
+					   .candidate = &active->candidate};
+	CLEANUP(replay_free) struct replay *replay = replay_new(&setup);
 	cleanup_stmt struct db_stmt *q = NULL;
-	int more;
-	int64_t step = 0;
-	if (db_query(core->db, &q, err, "SELECT step, block FROM observation WHERE rollout_id = ? ORDER BY id", "i", rollout_id) < 0)
+	if (db_query(core->db, &q, err, "SELECT id, step, block FROM observation WHERE rollout_id = ? ORDER BY id", "i", active->machine.id) < 0)
 		return -1;
-	active->analysis = analysis_new(&active->spec);
+	int more;
+	unsigned step = 0;
 	while ((more = db_step(q, err)) > 0) {
-		cleanup_json json_t *json = NULL;
-		struct analysis_block block;
-		const char *text = db_text(q, 1);
-		if (json_parse(text, strlen(text), &json, err) < 0)
-			return error_context(err, "observation");
-		for (; step < db_int(q, 0); step++)
-			analysis_step(active->analysis, (unsigned)step + 1);
-		if (json_object_get(json, "dropped"))
-			continue;
-		if (analysis_block_from_json(json, &block, err) < 0 || analysis_add(active->analysis, &block, err) < 0)
-			return error_context(err, "observation");
+		cleanup_json json_t *row = NULL;
+		const char *text = db_text(q, 2);
+		step = (unsigned)db_int(q, 1);
+		if (json_parse(text, strlen(text), &row, err) < 0 || replay_row(replay, db_int(q, 0), step, row, err) < 0)
+			return -1;
 	}
-	for (; step < (int64_t)active->machine.step; step++)
-		analysis_step(active->analysis, (unsigned)step + 1);
-	return more;
+	if (more < 0)
+		return -1;
+	active->analysis = replay_steal_analysis(replay);
+	if (step != active->machine.step)
+		analysis_step(active->analysis, active->machine.step);
+	return 0;
 }
 
-static int analysis_read(struct core *core, const struct db_stmt *q, int column, int64_t id, struct active *active, struct error **err)
+static int analysis_read(struct core *core, const struct db_stmt *q, int column, struct active *active, json_t **ret_categories, struct error **err)
 {
-	bool judged = active->spec.n_metrics > 0;
-	if (!judged)
+	if (!active->spec.n_metrics)
 		return 0;
 	if (db_is_null(q, column)) {
 		active->analysis = analysis_new(&active->spec);
 		return 0;
 	}
 	cleanup_json json_t *json = NULL;
-	cleanup_error struct error *why = NULL;
+	cleanup_error struct error *unusable = NULL;
 	const char *text = db_text(q, column);
 	if (json_parse(text, strlen(text), &json, err) < 0)
 		return error_context(err, "analysis");
-	if (analysis_from_json(&active->spec, json, &active->analysis, &why) == 0)
+	*ret_categories = json_incref(json_object_get(json, "sources"));
+	if (analysis_from_json(&active->spec, json, &active->analysis, &unusable) == 0)
 		return 0;
-	if (error_code_of(why) != ERROR_UNSUPPORTED)
-		return error_move(err, STEAL(why)), error_context(err, "analysis");
-	return analysis_replay(core, id, active, err);
+	if (error_code_of(unusable) == ERROR_UNSUPPORTED)
+		return analysis_rebuild(core, active, err) < 0 ? error_context(err, "analysis, from its observations") : 0;
+	error_move(err, STEAL(unusable));
+	return error_context(err, "analysis");
 }
 
 static int fill(struct core *core, const struct db_stmt *q, const char *target, struct active *active, struct error **err)
@@ -108,13 +110,15 @@ static int fill(struct core *core, const struct db_stmt *q, const char *target, 
 	if (release_read(core, db_int(q, 1), arena, &active->candidate, err) < 0 ||
 	    (!db_is_null(q, 2) && release_read(core, db_int(q, 2), arena, &active->stable, err) < 0) ||
 	    spec_read(db_text(q, 3), arena, &active->spec, err) < 0 || json_parse(text, strlen(text), &machine, err) < 0 ||
-	    rollout_from_json(machine, &active->machine, err) < 0 || analysis_read(core, q, 5, db_int(q, 8), active, err) < 0)
+	    rollout_from_json(machine, &active->machine, err) < 0)
+		return -1;
+	if (active->stable.id && stable_replicas(core, target, arena, &active->stable_replicas, err) < 0)
 		return -1;
 	active->machine_text = json_text(machine);
 	active->command = arena_strdup(arena, db_text(q, 6));
 	active->command_by = arena_strdup(arena, db_text(q, 7));
 	active->run_id = active->stage_id ? active->candidate.run_id : 0;
-	return active->stable.id ? stable_replicas(core, target, arena, &active->stable_replicas, err) : 0;
+	return analysis_read(core, q, 5, active, &active->categories, err);
 }
 
 int active_load(struct core *core, const char *target, struct active **ret, struct error **err)
@@ -148,23 +152,38 @@ void active_free(struct active *active)
 {
 	if (!active)
 		return;
+	feeds_free(active->feeds);
+	json_decref(active->categories);
 	analysis_free(active->analysis);
 	free(active->machine_text);
 	arena_free(active->arena);
 	free(active);
 }
 
-int active_save(struct core *core, struct active *active, const struct rollout *machine, const json_t *verdict, struct error **err)
+/* With what the sources' categories stand for: evidence is kept by position. */
+static json_t *analysis_json(const struct active *active)
+{
+	json_t *json = analysis_to_json(active->analysis);
+	if (active->feeds)
+		json_object_set_new(json, "sources", feeds_categories(active->feeds));
+	else if (active->categories)
+		json_object_set(json, "sources", active->categories);
+	return json;
+}
+
+int active_save(struct core *core, struct active *active, const struct rollout *machine, const json_t *verdict, bool *ret_changed,
+		struct error **err)
 {
 	cleanup_json json_t *json = rollout_to_json(machine);
 	char *text = json_text(json);
-	if (strcmp(text, active->machine_text) == 0 && !verdict) {
+	*ret_changed = strcmp(text, active->machine_text) != 0;
+	if (!*ret_changed && !verdict) {
 		free(text);
 		return 0;
 	}
 	free(active->machine_text);
 	active->machine_text = text;
-	cleanup_json json_t *analysis = active->analysis ? analysis_to_json(active->analysis) : NULL;
+	cleanup_json json_t *analysis = active->analysis ? analysis_json(active) : NULL;
 	cleanup_free char *analysis_text = analysis ? json_text(analysis) : NULL, *verdict_text = verdict ? json_text(verdict) : NULL;
 	return db_run(core->db, err, "UPDATE rollout SET machine = ?, analysis = ?, verdict = coalesce(?, verdict) WHERE id = ?", "sssi", text,
 		      analysis_text, verdict_text, machine->id);
@@ -185,40 +204,72 @@ int rollout_insert(struct core *core, const char *target, int64_t stage_id, int6
 	return waits ? 0 : waiting_activate(core, target, err);
 }
 
+struct waiting {
+	int64_t id, stable, generation, candidate, window_ms;
+};
+
 /* The next one that waits, with what it starts from: the live release and the generation as they are now. */
-static int next_waiting(struct core *core, const char *target, int64_t *ret_id, int64_t *ret_stable, int64_t *ret_generation, struct error **err)
+static int next_waiting(struct core *core, const char *target, struct waiting *ret, struct error **err)
 {
 	cleanup_stmt struct db_stmt *q = NULL;
+	*ret = (struct waiting){0};
 	if (db_query(core->db, &q, err,
-		     "SELECT rollout.id, coalesce(target.live_release, 0), target.generation FROM rollout JOIN target ON target.name = rollout.target"
-		     " WHERE rollout.target = ? AND rollout.finished_ms = 0"
+		     "SELECT rollout.id, coalesce(target.live_release, 0), target.generation, rollout.candidate,"
+		     " coalesce(json_extract(rollout.spec, '$.rollback_window_ms'), 0)"
+		     " FROM rollout JOIN target ON target.name = rollout.target WHERE rollout.target = ? AND rollout.finished_ms = 0"
 		     " AND NOT EXISTS (SELECT 1 FROM rollout AS other WHERE other.target = rollout.target AND other.finished_ms IS NULL)"
 		     " ORDER BY rollout.id LIMIT 1",
 		     "s", target) < 0)
 		return -1;
 	int more = db_step(q, err);
-	if (more < 0)
+	if (more > 0)
+		*ret = (struct waiting){db_int(q, 0), db_int(q, 1), db_int(q, 2), db_int(q, 3), db_int(q, 4)};
+	return more < 0 ? -1 : 0;
+}
+
+/* When the image was live last on the target, if it then made way for a newer release; 0: never, or it was taken back, by the analysis or
+ * by a person's rollback: what was found bad gets no fast track. */
+static int live_until(struct core *core, const char *target, int64_t release, int64_t *ret, struct error **err)
+{
+	cleanup_stmt struct db_stmt *q = NULL;
+	*ret = 0;
+	if (db_query(core->db, &q, err,
+		     "SELECT json_extract(mine.machine, '$.state'), json_extract(next.machine, '$.promoted_at_ms'), next.stage_id IS NULL"
+		     " FROM rollout AS mine JOIN release ON release.id = mine.candidate"
+		     " LEFT JOIN rollout AS next ON next.id = (SELECT min(later.id) FROM rollout AS later WHERE later.target = mine.target"
+		     "  AND later.id > mine.id AND json_extract(later.machine, '$.promoted_at_ms') > 0"
+		     "  AND json_extract(later.machine, '$.state') = 'promoted')"
+		     " WHERE mine.target = ?1 AND release.image = (SELECT image FROM release WHERE id = ?2)"
+		     " AND json_extract(mine.machine, '$.promoted_at_ms') > 0 ORDER BY mine.id DESC LIMIT 1",
+		     "si", target, release) < 0)
 		return -1;
-	*ret_id = more ? db_int(q, 0) : 0;
-	*ret_stable = more ? db_int(q, 1) : 0;
-	*ret_generation = more ? db_int(q, 2) : 0;
-	return 0;
+	int more = db_step(q, err);
+	if (more > 0 && strcmp(db_text(q, 0), "promoted") == 0 && !db_is_null(q, 1) && db_int(q, 2) == 0)
+		*ret = db_int(q, 1);
+	return more < 0 ? -1 : 0;
 }
 
 int waiting_activate(struct core *core, const char *target, struct error **err)
 {
-	int64_t id, stable, generation;
-	if (next_waiting(core, target, &id, &stable, &generation, err) < 0)
+	struct waiting waiting;
+	int64_t until_ms = 0, now = clock_wall_ms();
+	if (next_waiting(core, target, &waiting, err) < 0)
 		return -1;
-	if (!id)
+	if (!waiting.id)
 		return 0;
+	if (waiting.window_ms && live_until(core, target, waiting.candidate, &until_ms, err) < 0)
+		return -1;
 	struct rollout machine;
-	rollout_start(id, stable != 0, clock_wall_ms(), &machine);
-	machine.generation = (uint64_t)generation;
-	cleanup_json json_t *json = rollout_to_json(&machine);
+	rollout_start(waiting.id, waiting.stable != 0, now, &machine);
+	machine.generation = (uint64_t)waiting.generation;
+	machine.fast_track = until_ms && now - until_ms <= waiting.window_ms;
+	machine.was_live_ms = machine.fast_track ? until_ms : 0;
+	cleanup_json json_t *json = rollout_to_json(&machine), *begin = json_pack("{s:s, s:O}", "kind", "begin", "machine", json);
 	cleanup_free char *text = json_text(json);
-	return db_run(core->db, err, "UPDATE rollout SET machine = ?, stable = nullif(?, 0), finished_ms = NULL WHERE id = ?", "sii", text, stable,
-		      id);
+	if (db_run(core->db, err, "UPDATE rollout SET machine = ?, stable = nullif(?, 0), finished_ms = NULL WHERE id = ?", "sii", text,
+		   waiting.stable, waiting.id) < 0)
+		return -1;
+	return observation_insert(core, waiting.id, 0, begin, err);
 }
 
 /* ---- the target's own row ---- */
@@ -326,15 +377,9 @@ int target_taken_back(struct core *core, const char *target, const struct active
 
 /* ---- observations ---- */
 
-int observation_insert(struct core *core, const struct active *active, const struct analysis_block *block, const char *dropped, bool gap,
-		       struct error **err)
+int observation_insert(struct core *core, int64_t rollout, unsigned step, const json_t *row, struct error **err)
 {
-	cleanup_json json_t *json = analysis_block_to_json(block);
-	if (gap)
-		json_object_set_new(json, "gap", json_true());
-	if (dropped)
-		json_object_set_new(json, "dropped", json_string(dropped)); /* not fed to the analysis; a replay skips it too */
-	cleanup_free char *text = json_text(json);
-	return db_run(core->db, err, "INSERT INTO observation (rollout_id, step, block, at_ms) VALUES (?, ?, ?, ?)", "iisi", active->machine.id,
-		      (int64_t)active->machine.step, text, block->to_ms);
+	cleanup_free char *text = json_text(row);
+	return db_run(core->db, err, "INSERT INTO observation (rollout_id, step, block, at_ms) VALUES (?, ?, ?, ?)", "iisi", rollout, (int64_t)step,
+		      text, clock_wall_ms());
 }

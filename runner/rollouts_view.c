@@ -92,6 +92,20 @@ static void show_machine(json_t *shown, const char *text, bool waits)
 	set(shown, "waits_for", json_string(waits ? "the rollout before it" : machine.waits_for));
 	set(shown, "held", json_boolean(machine.held));
 	set(shown, "generation", json_integer((json_int_t)machine.generation));
+	set(shown, "fast_track", json_boolean(machine.fast_track));
+	set(shown, "emergency", json_boolean(machine.emergency));
+	set(shown, "approved_by", json_string(machine.approved_by));
+}
+
+static void show_verify(struct core *core, json_t *shown, const struct watched *watched)
+{
+	static const char *const names[] = {
+		[VERIFY_NONE] = "none", [VERIFY_RUNNING] = "running", [VERIFY_PASSED] = "passed", [VERIFY_FAILED] = "failed"};
+	const struct active *active = watched ? watched->active : NULL;
+	bool verifies = active && active->machine.id == json_int_or(shown, "id", 0) && active->spec.verify_run && active->run_id;
+	char why[256] = "";
+	enum verify_status status = verifies ? verify_look(core, active->run_id, active->machine.id, why, sizeof(why)) : VERIFY_NONE;
+	set(shown, "verify", json_pack("{s:s, s:o}", "status", names[status], "why", outside_text(why)));
 }
 
 static void show_spec(json_t *shown, const char *text)
@@ -100,6 +114,11 @@ static void show_spec(json_t *shown, const char *text)
 	set(shown, "steps", json_integer((json_int_t)json_array_size(json_object_get(spec, "steps_ppm"))));
 	set(shown, "strategy", json_string(json_string_or(spec, "strategy", "")));
 	set(shown, "replicas", json_integer(json_int_or(spec, "replicas", 0)));
+	set(shown, "alpha", json_real(json_number_or(spec, "alpha", 0)));
+	set(shown, "policies",
+	    json_pack("{s:s, s:s, s:s, s:s}", "undecided", json_string_or(spec, "undecided", "hold"), "no_data", json_string_or(spec, "no_data", "hold"),
+		      "provider_error", json_string_or(spec, "provider_error", "hold"), "split_broken", json_string_or(spec, "split_broken", "hold")));
+	set(shown, "spec", json_incref(spec));
 }
 
 static int row_json(struct core *core, const struct db_stmt *q, json_t **ret, struct error **err)
@@ -126,6 +145,7 @@ static int row_json(struct core *core, const struct db_stmt *q, json_t **ret, st
 	set(shown, "asked", json_string(db_text(q, 8)));
 	set(shown, "created_ms", json_integer(db_int(q, 9)));
 	set(shown, "finished_ms", finished ? json_integer(db_int(q, 10)) : json_null());
+	show_verify(core, shown, finished || waits ? NULL : watched);
 	set(shown, "actual", finished || waits ? json_null() : actual_json(watched));
 	*ret = shown;
 	return 0;

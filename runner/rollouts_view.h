@@ -8,7 +8,13 @@
  * {"id", "target", "state" ("waiting": for the one before it), "step" (from 1; 0: no step yet), "steps", "weight_ppm", "run", "stage",
  *  "strategy", "candidate": {"id", "version", "image", "run", "commit"}, "stable": the same or null, "verdict": {...} or null,
  *  "reason", "decided_by", "waits_for", "held", "asked" ("", "supersede", "cancel"), "created_ms", "finished_ms" or null,
- *  "actual": as in targets_json, or null when it is not active or the target does not answer} */
+ *  "alpha", "spec": the whole rollout_spec, "policies": {"undecided", "no_data", "provider_error", "split_broken"}, "fast_track",
+ *  "emergency", "approved_by", "verify": {"status": "none" | "running" | "passed" | "failed", "why"},
+ *  "actual": as in targets_json, or null when it is not active or the target does not answer}
+ * "verdict": {"verdict", "reason", "split_p", "step_candidate_requests", "at_ms", "metrics": [{"metric", "test", "unit", "source" (null: the
+ *  router), "verdict", "informational", "stable", "candidate", "estimate", "low", "high", "margin", "log_e_worse", "log_threshold_worse",
+ *  "log_e_fine", "log_threshold_fine", "p_anytime", "n_stable", "n_candidate", "step_n_candidate", "blocks", "dispersion", "looks":
+ *  {"fine": n, ...}, "trouble", "would_change"}]}; numbers that are not known are null. */
 json_t *rollouts_json(struct core *core, int64_t id, struct error **err);
 
 /* The stored observations of a rollout with ids greater than `after`, oldest first, at most `limit` of them; runner/replay.h says what the rows are.
