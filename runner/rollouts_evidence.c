@@ -124,7 +124,7 @@ static int take_state(struct watched *watched, const struct feed_answer *answer,
 	const char *name = active->spec.metrics[i].metric;
 	bool no_data = answer->kind == FEED_NO_DATA;
 	char trouble[sizeof(active->source_trouble[0])];
-	snprintf(trouble, sizeof(trouble), "%s", answer->kind == FEED_TROUBLE ? answer->text : "");
+	snprintf(trouble, sizeof(trouble), "%.119s", answer->kind == FEED_TROUBLE ? answer->text : "");
 	trouble[utf8_valid_prefix(trouble, strlen(trouble))] = '\0'; /* cut between characters; and what a stranger says need not be UTF-8 */
 	if (active->source_told[i] && active->source_no_data[i] == no_data && strcmp(active->source_trouble[i], trouble) == 0)
 		return 0;

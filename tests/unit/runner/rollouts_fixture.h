@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "runner/replay.h"
 #include "runner/rollouts_priv.h"
 #include "runner/rollouts_view.h"
 
@@ -212,10 +213,60 @@ static int setup(void **state)
 	return 0;
 }
 
+/* ---- the replay: whatever a test did, its rollouts recompute to the same decisions ---- */
+
+static struct release release_of(const json_t *json, struct arena *arena)
+{
+	return (struct release){.id = json_int_or(json, "id", 0),
+				.run_id = json_int_or(json, "run", 0),
+				.repository = arena_strdup(arena, json_string_or(json, "repository", "")),
+				.version = arena_strdup(arena, json_string_or(json, "version", "")),
+				.image = arena_strdup(arena, json_string_or(json, "image", "")),
+				.commit = arena_strdup(arena, json_string_or(json, "commit", ""))};
+}
+
+static void replay_rollout(int64_t id, struct replay_report *ret)
+{
+	cleanup_error struct error *err = NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *all = rollout_observations_json(d.core, id, 0, 1000000, &err);
+	assert_no_error(err);
+	const json_t *setup = json_object_get(all, "rollout");
+	struct rollout_spec spec;
+	assert_ok(rollout_spec_from_json(json_object_get(setup, "spec"), arena, &spec, &err), err);
+	struct release candidate = release_of(json_object_get(setup, "candidate"), arena), stable = release_of(json_object_get(setup, "stable"), arena);
+	const struct replay_setup with = {.spec = &spec, .candidate = &candidate, .stable = stable.id ? &stable : NULL};
+	CLEANUP(replay_free) struct replay *replay = replay_new(&with);
+	size_t i;
+	json_t *row;
+	json_array_foreach(json_object_get(all, "observations"), i, row)
+	{
+		int64_t row_id = json_int_or(row, "id", 0);
+		assert_ok(replay_row(replay, row_id, (unsigned)json_int_or(row, "step", 0), json_object_get(row, "row"), &err), err);
+	}
+	replay_report(replay, ret);
+}
+
+static void all_replays_agree(void)
+{
+	cleanup_error struct error *err = NULL;
+	cleanup_stmt struct db_stmt *q = NULL;
+	assert_ok(db_query(d.core->db, &q, &err, "SELECT DISTINCT rollout_id FROM observation", ""), err);
+	while (db_step(q, &err) > 0) {
+		struct replay_report report;
+		replay_rollout(db_int(q, 0), &report);
+		if (report.differs_at || report.agreed != report.turns || !report.has_begin)
+			fail_msg("rollout %lld: %s", (long long)db_int(q, 0), report.difference);
+	}
+	assert_no_error(err);
+}
+
 static int teardown(void **state)
 {
-	if (d.core)
+	if (d.core) {
+		all_replays_agree();
 		stop_daemon();
+	}
 	clock_set_fake(NULL);
 	return fixture_teardown(state);
 }

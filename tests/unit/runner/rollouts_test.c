@@ -30,7 +30,7 @@ static void a_good_candidate_is_promoted_on_evidence(void **state)
 	assert_string_equal(events(), "rollout.created rollout.step rollout.step rollout.promoting rollout.promoted rollout.finished");
 	assert_string_equal(sql_text("SELECT json_extract(data, '$.verdict.verdict') FROM event WHERE kind = 'rollout.promoting'"), "fine");
 	assert_string_equal(sql_text("SELECT json_extract(data, '$.decided_by') FROM event WHERE kind = 'rollout.promoting'"), "analysis");
-	assert_true(strtol(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') IS NULL"), NULL, 10) >= 4);
+	assert_true(strtol(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.kind') = 'counts' AND json_extract(block, '$.dropped') IS NULL"), NULL, 10) >= 4);
 	assert_string_equal(sql_text("SELECT count(DISTINCT json_extract(block, '$.weight_ppm')) FROM observation"
 				     " WHERE json_extract(block, '$.dropped') IS NULL"),
 			    "2");
@@ -74,11 +74,94 @@ static void counts_that_were_drawn_with_several_shares_are_not_evidence(void **s
 	deploy(2);
 	pass(60000);
 	assert_string_equal(state_now(), "stepping");
-	assert_string_equal(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') IS NULL"), "0");
+	assert_string_equal(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.kind') = 'counts' AND json_extract(block, '$.dropped') IS NULL"), "0");
 	assert_string_equal(sql_text("SELECT max(json_extract(block, '$.dropped')) FROM observation"), "the step's weight was not confirmed yet");
 	assert_true(strtol(sql_text("SELECT count(*) FROM observation WHERE json_extract(block, '$.dropped') LIKE 'mixed%'"), NULL, 10) > 10);
 	world.mixed = false;
 	until("keeping_old");
+}
+
+static void a_replay_notices_what_was_changed_afterwards(void **state)
+{
+	(void)state;
+	struct replay_report report;
+	first_release();
+	deploy(2);
+	until("keeping_old");
+	replay_rollout(2, &report);
+	assert_true(report.counts >= 6 && report.turns >= 5 && report.agreed == report.turns && !report.differs_at);
+	/* One request less among the stable release's. */
+	run_sql("UPDATE observation SET block = json_set(block, '$.stable.completed', json_extract(block, '$.stable.completed') - 1)"
+		" WHERE id = (SELECT min(id) FROM observation WHERE rollout_id = 2 AND json_extract(block, '$.kind') = 'counts'"
+		" AND json_extract(block, '$.dropped') IS NULL)");
+	replay_rollout(2, &report);
+	assert_true(report.differs_at > 0);
+	assert_true(report.agreed < report.turns);
+	run_sql("DELETE FROM observation WHERE rollout_id = 2");
+}
+
+/* ---- the rollback window ---- */
+
+static int64_t deploy_image_again(int64_t run, int64_t image_run, uint64_t window_ms)
+{
+	cleanup_error struct error *err = NULL;
+	struct rollout_spec spec = canary();
+	char sql[300];
+	spec.rollback_window_ms = window_ms;
+	snprintf(sql, sizeof(sql), "INSERT INTO run (id, repository, facts, created_ms) VALUES (%lld, 'fraud', '{}', 1)", (long long)run);
+	run_sql(sql);
+	snprintf(sql, sizeof(sql), "INSERT INTO stage (id, run_id, idx, name, kind, state) VALUES (%lld, %lld, 0, 'release', 'deploy', 'running')",
+		 (long long)run, (long long)run);
+	run_sql(sql);
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO release (id, run_id, stage_id, repository, version, image, commit_sha, port, created_ms)"
+		 " VALUES (%lld, %lld, %lld, 'fraud', 'v%lld', '%s', 'c0ffee', 80, 1)",
+		 (long long)run, (long long)run, (long long)run, (long long)run, image_of(image_run));
+	run_sql(sql);
+	int64_t id = 0;
+	core_event_begin(d.core);
+	assert_ok(rollouts_start(d.rollouts, run, run, &spec, &id, &err), err);
+	core_event_end(d.core, true);
+	core_commit(d.core);
+	return id;
+}
+
+static void what_was_live_a_moment_ago_goes_the_fast_track(void **state)
+{
+	(void)state;
+	first_release();
+	deploy(2);
+	until("promoted");
+	deploy_image_again(3, 1, 3600000);
+	pass(2500);
+	assert_string_equal(state_now(), "keeping_old");
+	assert_string_equal(sql_text("SELECT json_extract(machine, '$.fast_track') FROM rollout WHERE candidate = 3"), "1");
+	assert_string_equal(sql_text("SELECT count(*) FROM event WHERE kind = 'rollout.step' AND subject = 'rollout/3'"), "0");
+}
+
+static void what_was_live_too_long_ago_is_judged(void **state)
+{
+	(void)state;
+	first_release();
+	deploy(2);
+	until("promoted");
+	pass(20000);
+	deploy_image_again(3, 1, 10000);
+	pass(2500);
+	assert_string_equal(state_now(), "stepping");
+}
+
+static void what_was_taken_back_is_judged_again(void **state)
+{
+	(void)state;
+	first_release();
+	deploy(2);
+	until("promoted");
+	command_ok(ROLLOUT_ROLLBACK); /* by hand: release 2 was found bad */
+	until("promoted");
+	deploy_image_again(3, 2, 3600000);
+	pass(3000);
+	assert_string_equal(state_now(), "stepping");
 }
 
 /* ---- people ---- */
@@ -423,6 +506,10 @@ int main(void)
 		test(a_candidate_that_fails_one_request_in_ten_is_taken_back),
 		test(no_traffic_is_no_verdict),
 		test(counts_that_were_drawn_with_several_shares_are_not_evidence),
+		test(a_replay_notices_what_was_changed_afterwards),
+		test(what_was_live_a_moment_ago_goes_the_fast_track),
+		test(what_was_live_too_long_ago_is_judged),
+		test(what_was_taken_back_is_judged_again),
 		test(pause_resume_promote_and_rollback_by_hand),
 		test(rollback_goes_to_the_release_before_and_then_further),
 		test(an_unknown_target_is_told),
