@@ -1,5 +1,7 @@
 #include "deployers/rollout_priv.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 
 static const struct {
@@ -62,13 +64,20 @@ void rollout_start(int64_t id, bool has_stable, int64_t now_ms, struct rollout *
 
 void copy_text(char *ret, size_t size, const char *text)
 {
-	size_t len = strlen(text);
-	if (len >= size) {
-		len = size - 1;
-		while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
-			len--;
+	size_t len = 0, left = strlen(text);
+	while (left) {
+		uint32_t c;
+		size_t n = utf8_decode(text, left, &c), room = n ? n : 1;
+		if (len + room >= size)
+			break;
+		if (n)
+			memmove(ret + len, text, n);
+		else
+			ret[len] = '?'; /* a driver's message may hold anything; what is stored as JSON must be UTF-8 */
+		len += room;
+		text += room;
+		left -= room;
 	}
-	memmove(ret, text, len);
 	ret[len] = '\0';
 }
 

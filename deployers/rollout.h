@@ -128,6 +128,7 @@ void rollout_start(int64_t id, bool has_stable, int64_t now_ms, struct rollout *
 /* For the replay: everything rollout_next() reads of an input, but the verdict (which is recomputed), the spec and the releases. */
 json_t *rollout_input_to_json(const struct rollout_input *input);
 struct rollout_input_store { struct actual actual; char command_by[128], command_why[256], trouble[256], verify_why[256]; }; /* what a read input points into */
+/* Sets what rollout_input_to_json() wrote; spec, releases and verdict stay NULL, for the caller to set. Texts point into `store`. */
 int rollout_input_from_json(const json_t *json, struct rollout_input_store *store, struct rollout_input *ret, struct error **err) must_check;
 void rollout_next(const struct rollout *rollout, const struct rollout_input *input, struct rollout_output *ret);
 #endif

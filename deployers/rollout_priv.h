@@ -68,7 +68,7 @@ unsigned wanted_copies(const struct turn *turn);
 unsigned needed_copies(const struct turn *turn);
 /* ... needed in the step before: what it had and may not lose. */
 unsigned copies_before(const struct turn *turn);
-/* Text cut between characters: what is stored as JSON must stay UTF-8. */
+/* Cut between characters, and whatever is not UTF-8 replaced: it is to be stored as JSON. ret may be text. */
 void copy_text(char *ret, size_t size, const char *text);
 
 /* rollout_weights.c: sets next->stable and next->candidate. */
