@@ -265,9 +265,10 @@ int run_plan(struct engine *engine, int64_t run_id, struct error **err)
 	cleanup_free char *text = NULL;
 	if (load(engine, run_id, &run, &text, diags, err) < 0)
 		return -1;
-	if (run->pipeline && !engine->core->local)
+	if (run->pipeline && !engine->core->local) {
 		check_targets(engine, run->pipeline, diags);
-	check_sources(engine, run->pipeline, diags);
+		check_sources(engine, run->pipeline, diags);
+	}
 	if (run->pipeline)
 		check_only_stage(run, diags);
 	if (diag_errors(diags) > 0 || !run->pipeline)
