@@ -13,6 +13,7 @@ struct family {
 	void (*rows)(const struct family *family, const json_t *rollout, struct buf *out);
 	/* Of per-metric rows: the sample's label beside target and metric, and which number each of its values shows. */
 	const char *label, *values[2], *keys[2];
+	bool of_deciding; /* a metric that is only shown has none */
 };
 
 static void begin(struct buf *out, const char *name, const json_t *rollout, const json_t *metric)
@@ -78,6 +79,8 @@ static void add_values(const struct family *family, const json_t *rollout, struc
 	const json_t *metric;
 	json_array_foreach(metrics_of(rollout), i, metric)
 	{
+		if (family->of_deciding && json_bool_or(metric, "informational", false))
+			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(family->keys) && family->keys[k]; k++) {
 			const json_t *value = json_object_get(metric, family->keys[k]);
 			if (!json_is_number(value) || !isfinite(json_number_value(value)))
@@ -164,10 +167,10 @@ static const struct family families[] = {
 	 .rows = add_values, .keys = {"high"}},
 	{.name = "penstock_rollout_metric_log_e", .type = "gauge",
 	 .help = "Natural logarithm of the e-value: of worse over the whole rollout, of fine in this step.",
-	 .rows = add_values, .label = "direction", .values = {"worse", "fine"}, .keys = {"log_e_worse", "log_e_fine"}},
+	 .rows = add_values, .of_deciding = true, .label = "direction", .values = {"worse", "fine"}, .keys = {"log_e_worse", "log_e_fine"}},
 	{.name = "penstock_rollout_metric_log_e_threshold", .type = "gauge",
 	 .help = "What the logarithm of the e-value has to reach.",
-	 .rows = add_values, .label = "direction", .values = {"worse", "fine"}, .keys = {"log_threshold_worse", "log_threshold_fine"}},
+	 .rows = add_values, .of_deciding = true, .label = "direction", .values = {"worse", "fine"}, .keys = {"log_threshold_worse", "log_threshold_fine"}},
 	{.name = "penstock_rollout_metric_verdict", .type = "gauge",
 	 .help = "1 for the verdict that the metric has now.",
 	 .rows = add_verdicts},

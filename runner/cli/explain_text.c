@@ -236,7 +236,7 @@ static void add_metric(struct screen *screen, const json_t *rollout, const json_
 	}
 	if (trouble[0])
 		say(screen, "trouble", INK_YELLOW, "%s", trouble);
-	if (change[0] && !is_final(rollout))
+	if (change[0] && !informational && !is_final(rollout))
 		say(screen, "to change", INK_PLAIN, "%s", change);
 }
 
