@@ -18,7 +18,7 @@
 json_t *rollouts_json(struct core *core, int64_t id, struct error **err);
 
 /* The stored observations of a rollout with ids greater than `after`, oldest first, at most `limit` of them; runner/replay.h says what the rows are.
- * {"rollout": {"id", "target", "state", "spec", "stable": release or null, "candidate", "stable_replicas"},
+ * {"rollout": {"id", "target", "state", "spec", "stable": release or null, "candidate"},
  *  "observations": [{"id", "at_ms", "step", "row"}], "more": whether there are more}. NULL with NOT_FOUND. rollouts_observations.c */
 json_t *rollout_observations_json(struct core *core, int64_t id, int64_t after, int64_t limit, struct error **err);
 

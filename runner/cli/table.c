@@ -37,6 +37,7 @@ const struct cli_command cli_commands[] = {
 	{"rollouts", "Rollouts", "[--watch] [--target NAME] [--json]", "what is on its way, and how rollouts ended", cli_rollouts},
 	{"rollout", "Rollouts", "watch|show|list [--once] [--json] [TARGET|ROLLOUT]", "watch one as it goes: weights, evidence, decisions", cli_rollout},
 	{"explain", "Rollouts", "[--json] TARGET|ROLLOUT", "why it stands where it stands, in numbers", cli_explain},
+	{"replay", "Rollouts", "[--save FILE] [--json] ROLLOUT|FILE", "recompute its decisions from what is stored", cli_replay},
 	{"promote", "Rollouts", "[--full] [--wait] TARGET", "leave this step now; --full: all traffic at once", cli_target_command},
 	{"rollback", "Rollouts", "[--now] [--wait] TARGET", "back to the release before", cli_target_command},
 	{"pause", "Rollouts", "TARGET", "stop a rollout's clock", cli_target_command},
