@@ -140,9 +140,12 @@ static const struct {
 	const char *name, *words;
 	enum ink ink;
 } verdicts[] = {
-	{"undecided", "undecided", INK_BLUE}, {"fine", "fine", INK_GREEN},
-	{"worse", "worse", INK_RED},          {"no_data", "no data", INK_YELLOW},
-	{"provider_error", "provider error", INK_YELLOW}, {"split_broken", "split broken", INK_RED},
+	{"undecided", "undecided", INK_BLUE},
+	{"fine", "fine", INK_GREEN},
+	{"worse", "worse", INK_RED},
+	{"no_data", "no data", INK_YELLOW},
+	{"provider_error", "provider error", INK_YELLOW},
+	{"split_broken", "split broken", INK_RED},
 };
 
 enum ink verdict_ink(const char *verdict)

@@ -144,8 +144,8 @@ static void add_bound(struct screen *screen, const json_t *metric, const json_t 
 	char bound[2 * EVIDENCE_TEXT];
 	const char *source = json_string_or(metric, "source", "");
 	evidence_bound(metric, asked, bound);
-	say(screen, "bound", INK_PLAIN, "%s; test %s, counts of %s%s", bound, json_string_or(metric, "test", "?"), source[0] ? "source " : "the router",
-	    source);
+	say(screen, "bound", INK_PLAIN, "%s; test %s, counts of %s%s", bound, json_string_or(metric, "test", "?"),
+	    source[0] ? "source " : "the router", source);
 }
 
 static void add_data(struct screen *screen, const json_t *metric)
@@ -169,8 +169,8 @@ static void add_harm(struct screen *screen, const json_t *rollout, const json_t 
 	if (!isnan(anytime))
 		snprintf(p, sizeof(p), "%.2g", anytime);
 	say(screen, "worse?", share >= 1 ? INK_RED : INK_PLAIN,
-	    "e-value %s of %s (Holm's threshold at alpha %g, over the whole rollout): %.0f%% of the way; anytime p %s", e, threshold, alpha_of(rollout),
-	    floor(100 * share), p);
+	    "e-value %s of %s (Holm's threshold at alpha %g, over the whole rollout): %.0f%% of the way; anytime p %s", e, threshold,
+	    alpha_of(rollout), floor(100 * share), p);
 }
 
 static void add_safety(struct screen *screen, const json_t *rollout, const json_t *metric)
@@ -191,7 +191,8 @@ static void add_guard(struct screen *screen, const json_t *rollout, const json_t
 	const char *bursts = json_string_or(json_object_get(rollout, "spec"), "bursts", "default");
 	if (isnan(dispersion))
 		return;
-	say(screen, "bursts", INK_PLAIN, "counts of stable's copies scatter %.3g times as much as independent ones would; guard: %s", dispersion, bursts);
+	say(screen, "bursts", INK_PLAIN, "counts of stable's copies scatter %.3g times as much as independent ones would; guard: %s", dispersion,
+	    bursts);
 }
 
 static void add_looks(struct screen *screen, const json_t *metric)
@@ -263,7 +264,9 @@ static int64_t term(const json_t *rollout, const char *key)
 
 static const char *policy_words(const char *policy)
 {
-	return strcmp(policy, "promote") == 0 ? "go on to the next step" : strcmp(policy, "rollback") == 0 ? "go back" : "wait for a person or evidence";
+	return strcmp(policy, "promote") == 0    ? "go on to the next step"
+	       : strcmp(policy, "rollback") == 0 ? "go back"
+						 : "wait for a person or evidence";
 }
 
 static void add_policies(struct screen *screen, const json_t *rollout)
@@ -278,13 +281,14 @@ static void add_policies(struct screen *screen, const json_t *rollout)
 	clock_span((uint64_t)most, at_most);
 	evidence_count(json_int_or(spec, "min_requests", 0), n);
 	evidence_count(json_int_or(json_object_get(rollout, "verdict"), "step_candidate_requests", 0), have);
-	say(screen, "a step", INK_PLAIN, "is left when all its metrics are fine, after %s at least, with %s requests of the candidate (%s so far)", at_least,
-	    n, have);
+	say(screen, "a step", INK_PLAIN, "is left when all its metrics are fine, after %s at least, with %s requests of the candidate (%s so far)",
+	    at_least, n, have);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		buf_addf(&text, "%s%s: %s", i ? "; " : "", verdict_words(names[i]),
 			 policy_words(json_string_or(policies, names[i], json_string_or(spec, names[i], "hold"))));
 	if (most)
-		say(screen, "policies", INK_PLAIN, "act when a step has lasted %s, pauses not counted: %s. Worse: go back at once", at_most, text.data);
+		say(screen, "policies", INK_PLAIN, "act when a step has lasted %s, pauses not counted: %s. Worse: go back at once", at_most,
+		    text.data);
 	else
 		say(screen, "policies", INK_PLAIN, "never act: hold.at_most is not set. Worse: go back at once");
 }

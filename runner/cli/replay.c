@@ -96,8 +96,7 @@ static int take_rows(struct session *session, const json_t *observations, int64_
 static int take_page(struct session *session, int64_t id, int64_t *after, bool *ret_more, struct error **err)
 {
 	cleanup_json json_t *page = NULL;
-	cleanup_free char *path =
-		xasprintf("/v1/rollouts/%" PRId64 "/observations?after=%" PRId64 "&limit=%d", id, *after, PAGE);
+	cleanup_free char *path = xasprintf("/v1/rollouts/%" PRId64 "/observations?after=%" PRId64 "&limit=%d", id, *after, PAGE);
 	int64_t before = *after;
 	if (client_call(session->arguments, "GET", path, NULL, &page, err) < 0)
 		return -1;
@@ -129,16 +128,14 @@ static int take_file(struct session *session, const char *path, struct error **e
 		return -1;
 	if (json_int_or(saved, SAVED_KEY, 0) != 1)
 		return error_set(err, ERROR_INVALID, 0, "%s: this is no file that `penstock replay --save` of this version has written", path);
-	if (begin(session, json_object_get(saved, "rollout"), err) < 0 ||
-	    take_rows(session, json_object_get(saved, "observations"), &last, err) < 0)
+	if (begin(session, json_object_get(saved, "rollout"), err) < 0 || take_rows(session, json_object_get(saved, "observations"), &last, err) < 0)
 		return error_context(err, "%s", path);
 	return 0;
 }
 
 static int save(const struct session *session, const char *path, struct error **err)
 {
-	cleanup_json json_t *saved =
-		json_pack("{s:i, s:O, s:O}", SAVED_KEY, 1, "rollout", session->rollout, "observations", session->kept);
+	cleanup_json json_t *saved = json_pack("{s:i, s:O, s:O}", SAVED_KEY, 1, "rollout", session->rollout, "observations", session->kept);
 	cleanup_free char *text = json_text(saved);
 	return file_write_atomic(path, text, strlen(text), 0644, err);
 }

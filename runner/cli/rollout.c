@@ -36,7 +36,7 @@ struct watch {
 	json_t *news;             /* events since the last showing */
 	json_t *shown, *gist;
 	bool terminal, begun;
-	unsigned lines;           /* of the page that stands on the terminal */
+	unsigned lines; /* of the page that stands on the terminal */
 	uint64_t drawn_ms, seen_ms;
 };
 

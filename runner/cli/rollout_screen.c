@@ -119,7 +119,10 @@ static void add_arm(struct screen *screen, const json_t *rollout, const char *ar
 	snprintf(share, sizeof(share), "%.4g%%", (double)ppm / 10000);
 	struct line line = line_begin(screen);
 	line_add(&line, INK_DIM, "  %-10s", arm);
-	line_bar(&line, ink, (double)ppm / 1e6, screen->width && screen->width < NARROW ? ARM_BAR / 4 : screen->width && screen->width < PAGE ? ARM_BAR / 2 : ARM_BAR);
+	line_bar(&line, ink, (double)ppm / 1e6,
+		 screen->width && screen->width < NARROW ? ARM_BAR / 4
+		 : screen->width && screen->width < PAGE ? ARM_BAR / 2
+							 : ARM_BAR);
 	line_add(&line, INK_BOLD, " %6s", share);
 	if (seen && ppm != wanted)
 		line_add(&line, INK_YELLOW, " (wanted %.4g%%)", (double)wanted / 10000);
@@ -299,7 +302,8 @@ void add_rollout_line(struct screen *screen, const json_t *rollout, int64_t now_
 	struct line line = line_begin(screen);
 	line_add(&line, INK_PLAIN, "  %s  %s", at, json_string_or(rollout, "state", "?"));
 	if (json_int_or(rollout, "step", 0) > 0)
-		line_add(&line, INK_PLAIN, ", step %lld of %lld", (long long)json_int_or(rollout, "step", 0), (long long)json_int_or(rollout, "steps", 0));
+		line_add(&line, INK_PLAIN, ", step %lld of %lld", (long long)json_int_or(rollout, "step", 0),
+			 (long long)json_int_or(rollout, "steps", 0));
 	line_add(&line, INK_PLAIN, ", %.4g%%", (double)json_int_or(rollout, "weight_ppm", 0) / 10000);
 	json_array_foreach(metrics, i, metric)
 	{

@@ -108,7 +108,8 @@ static void damaged_files_are_refused(void **state)
 	} cases[] = {
 		{"{}", "penstock replay: %s/saved.json: this is no file that `penstock replay --save` of this version has written\n"},
 		{"[]", "penstock replay: %s/saved.json: this is no file that `penstock replay --save` of this version has written\n"},
-		{"{\"penstock_replay\":2}", "penstock replay: %s/saved.json: this is no file that `penstock replay --save` of this version has written\n"},
+		{"{\"penstock_replay\":2}",
+		 "penstock replay: %s/saved.json: this is no file that `penstock replay --save` of this version has written\n"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		cleanup_json json_t *json = json_loads(cases[i].text, 0, NULL);

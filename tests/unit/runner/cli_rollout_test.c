@@ -112,7 +112,8 @@ static void empty_and_strange_answers_are_harmless(void **state)
 {
 	(void)state;
 	static const char *const texts[] = {
-		"{}", "[]", "{\"verdict\":{\"metrics\":[{}, 3, null, {\"metric\":7,\"looks\":[]}]},\"actual\":{\"arms\":[1]},\"spec\":[],\"stable\":4}",
+		"{}", "[]",
+		"{\"verdict\":{\"metrics\":[{}, 3, null, {\"metric\":7,\"looks\":[]}]},\"actual\":{\"arms\":[1]},\"spec\":[],\"stable\":4}",
 		"{\"finished_ms\":-5,\"step\":99999,\"steps\":1,\"weight_ppm\":-3,\"created_ms\":1e300,\"events\":{}}"};
 	cleanup_json json_t *events = json_pack("[{}, i, n, {s:s, s:[]}]", 4, "kind", "rollout.created", "data");
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -135,7 +136,8 @@ static void a_strangers_text_cannot_command_the_terminal(void **state)
 {
 	(void)state;
 	cleanup_json json_t *rollout = data("stepping"), *events = data("events");
-	static const char evil[] = "\033[2J\033]0;owned\007\r\xc2\x9b" "31m\xe2\x80\xae";
+	static const char evil[] = "\033[2J\033]0;owned\007\r\xc2\x9b"
+				   "31m\xe2\x80\xae";
 	json_object_set_new(json_object_get(rollout, "candidate"), "version", json_string(evil));
 	json_object_set_new(rollout, "waits_for", json_string(evil));
 	json_object_set_new(rollout, "reason", json_string(evil));
@@ -225,8 +227,8 @@ static void e_values_are_shown_at_any_size(void **state)
 	static const struct {
 		double log_e;
 		const char *text;
-	} cases[] = {{0, "1"},          {2.995732273553991, "20"}, {12.25, "2.1e5"}, {5000, "3.0e2171"}, {-2.302585, "0.1"}, {-40, "4.2e-18"},
-		     {INFINITY, "infinite"}, {-INFINITY, "0"},          {NAN, "-"}};
+	} cases[] = {{0, "1"},         {2.995732273553991, "20"}, {12.25, "2.1e5"}, {5000, "3.0e2171"}, {-2.302585, "0.1"},
+		     {-40, "4.2e-18"}, {INFINITY, "infinite"},    {-INFINITY, "0"}, {NAN, "-"}};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char text[EVIDENCE_TEXT];
 		evidence_e(cases[i].log_e, text);
@@ -254,8 +256,8 @@ static void a_bar_is_never_fuller_than_the_evidence(void **state)
 	static const struct {
 		double share;
 		const char *text;
-	} cases[] = {{0, "----------"}, {0.001, "#---------"}, {0.5, "#####-----"}, {0.999, "#########-"}, {1, "##########"}, {7, "##########"},
-		     {-1, "----------"}, {NAN, "----------"}};
+	} cases[] = {{0, "----------"}, {0.001, "#---------"}, {0.5, "#####-----"}, {0.999, "#########-"},
+		     {1, "##########"}, {7, "##########"},     {-1, "----------"},  {NAN, "----------"}};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct screen screen;
 		screen_like(&screen, 0, false, false);
@@ -298,8 +300,8 @@ static void an_explanation_has_every_number_with_its_unit(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		cleanup_json json_t *rollout = data(names[i]);
 		if (i == 1)
-			json_array_append_new(events, json_pack("{s:i, s:I, s:s, s:{s:s}}", "id", 200, "at_ms", (json_int_t)NOW, "kind", "rollout.rolling_back",
-							"data", "reason", json_string_or(rollout, "reason", "")));
+			json_array_append_new(events, json_pack("{s:i, s:I, s:s, s:{s:s}}", "id", 200, "at_ms", (json_int_t)NOW, "kind",
+								"rollout.rolling_back", "data", "reason", json_string_or(rollout, "reason", "")));
 		cleanup_free char *expected = xasprintf("explain-%s", names[i]);
 		struct screen screen;
 		screen_like(&screen, 0, false, false);
