@@ -165,10 +165,11 @@ static void see(struct turn *turn)
 		return;
 	for (unsigned i = 0; i < actual->n_arms && i < MAX_ARMS; i++) {
 		const struct arm_status *arm = &actual->arms[i];
+		const struct seen_arm seen = {arm->ready, arm->weight_ppm, arm->failed, arm->message};
 		if (strcmp(arm->image, turn->in->candidate->image) == 0)
-			turn->candidate = *arm;
+			turn->candidate = seen;
 		else if (turn->in->stable && strcmp(arm->image, turn->in->stable->image) == 0)
-			turn->stable = *arm;
+			turn->stable = seen;
 	}
 	const struct rollout *now = turn->now;
 	uint32_t stable = turn->same_image ? 0 : now->stable.weight_ppm;
@@ -262,7 +263,7 @@ static void take_turn(struct turn *turn)
 void rollout_next(const struct rollout *rollout, const struct rollout_input *input, struct rollout_output *ret)
 {
 	struct rollout_output out = {.next = *rollout, .wake_at_ms = INT64_MAX};
-	struct turn turn = {.now = rollout, .in = input, .out = &out, .next = &out.next};
+	struct turn turn = {.now = rollout, .in = input, .out = &out, .next = &out.next, .stable.message = "", .candidate.message = ""};
 	turn.stable_replicas = input->stable_replicas ? input->stable_replicas : input->spec->replicas;
 	turn.same_image = rollout->has_stable && input->stable && strcmp(input->stable->image, input->candidate->image) == 0;
 	see(&turn);

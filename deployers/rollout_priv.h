@@ -6,6 +6,14 @@
 
 #define ALL_PPM 1000000u
 
+/* Of an arm_status: what the machine goes by. */
+struct seen_arm {
+	unsigned ready;
+	uint32_t weight_ppm;
+	bool failed;
+	const char *message;
+};
+
 /* One call of rollout_next(). */
 struct turn {
 	const struct rollout *now;        /* what was remembered; `now` also holds what was last desired */
@@ -16,7 +24,7 @@ struct turn {
 	bool applied;                     /* ... and shows the weights that were last desired */
 	bool settled;                     /* ... and has nothing left to do for the last desired state */
 	bool twice;                       /* ... and so did the look before: one look may lie, copies are not given up on one */
-	struct arm_status stable, candidate; /* zero when absent or not known */
+	struct seen_arm stable, candidate; /* nothing ready when absent or not known */
 	unsigned stable_replicas;         /* what the stable arm should have */
 	bool same_image;                  /* the candidate is what is live already */
 };

@@ -281,7 +281,7 @@ static void same_image(struct turn *turn)
 static bool lost_health(struct turn *turn, bool some_are_enough)
 {
 	struct rollout *next = turn->next;
-	const struct arm_status *arm = &turn->candidate;
+	const struct seen_arm *arm = &turn->candidate;
 	unsigned needed = needed_copies(turn);
 	if (!turn->known)
 		return false;
@@ -301,7 +301,7 @@ static bool lost_health(struct turn *turn, bool some_are_enough)
 
 static const char *health_text(const struct turn *turn, char *text, size_t size)
 {
-	const struct arm_status *arm = &turn->candidate;
+	const struct seen_arm *arm = &turn->candidate;
 	snprintf(text, size, "the candidate lost its health: %u of %u copies ready%s%s", arm->ready, needed_copies(turn), arm->message[0] ? ": " : "",
 		 arm->message);
 	return text;

@@ -2,7 +2,7 @@
  * while traffic may reach it") is in this file. */
 #include "deployers/rollout_priv.h"
 
-static bool is_full(const struct arm_status *arm, unsigned replicas)
+static bool is_full(const struct seen_arm *arm, unsigned replicas)
 {
 	return arm->ready > 0 && arm->ready >= replicas;
 }
