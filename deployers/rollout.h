@@ -103,7 +103,8 @@ struct rollout_input {
 	/* What a look at the target gave that began after the last desired state was handed to the driver, so that no older apply can
 	 * still be changing weights behind it; NULL: there is none, the target did not answer. */
 	const struct actual *actual;
-	const struct analysis_verdict *verdict; /* NULL outside STEPPING, AWAITING or without analysis */
+	/* NULL outside STEPPING, AWAITING (PROMOTING too, while the last step's traffic waits for more copies) or without analysis */
+	const struct analysis_verdict *verdict;
 	enum verify_status verify;      /* while VERIFYING */
 	const char *verify_why;         /* how it failed: "exit code 1; see `penstock logs rollout/7`" */
 	enum rollout_command command;

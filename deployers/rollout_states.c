@@ -327,6 +327,16 @@ static bool harm_while_judged(struct turn *turn)
 	return false;
 }
 
+/* The last step is left, but its traffic stays until all copies are there: so long it is judged. */
+static bool harm_while_growing(struct turn *turn)
+{
+	const struct analysis_verdict *verdict = turn->in->verdict;
+	if (turn->next->emergency || turn->next->candidate.weight_ppm == ALL_PPM || !verdict || verdict->verdict != VERDICT_WORSE)
+		return false;
+	go_back(turn, "analysis", "%s", verdict->reason[0] ? verdict->reason : "the candidate is worse");
+	return true;
+}
+
 bool state_harm(struct turn *turn)
 {
 	struct rollout *next = turn->next;
@@ -346,6 +356,9 @@ bool state_harm(struct turn *turn)
 	case ROLLOUT_AWAITING:
 		return harm_while_judged(turn);
 	case ROLLOUT_PROMOTING:
+		if (harm_while_growing(turn))
+			return true;
+		/* fall through */
 	case ROLLOUT_KEEPING_OLD:
 		/* Once all traffic is on the candidate, going back helps only if there is something to go back to. */
 		if (!lost_health(turn, state_beneath(next) == ROLLOUT_KEEPING_OLD) || !next->has_stable || !turn->stable.ready)

@@ -10,7 +10,8 @@
 bool is_judged(const struct rollout *machine)
 {
 	enum rollout_state state = machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state;
-	return state == ROLLOUT_STEPPING || state == ROLLOUT_AWAITING;
+	uint32_t ppm = machine->candidate.weight_ppm;
+	return state == ROLLOUT_STEPPING || (state == ROLLOUT_AWAITING && ppm > 0) || (state == ROLLOUT_PROMOTING && ppm > 0 && ppm < 1000000);
 }
 
 /* ---- rows ---- */
@@ -53,7 +54,8 @@ static bool is_empty(const struct arm_counts *counts)
 static const char *why_not(const struct active *active, const struct counts_report *report)
 {
 	const struct rollout *machine = &active->machine;
-	if (!machine->step_confirmed || machine->candidate.weight_ppm != active->spec.steps_ppm[machine->step])
+	bool confirmed = machine->step_confirmed || machine->state == ROLLOUT_PROMOTING;
+	if (!confirmed || machine->candidate.weight_ppm != active->spec.steps_ppm[machine->step])
 		return "the step's weight was not confirmed yet";
 	if (report->weight_ppm_min != report->weight_ppm_max || report->weight_ppm_min != machine->candidate.weight_ppm)
 		return "mixed: the weight moved while these were counted";

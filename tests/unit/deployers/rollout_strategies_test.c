@@ -53,6 +53,24 @@ static void a_step_has_copies_of_its_own_and_promotion_has_all(void **state)
 	assert_int_equal(weight(&s, C), 1000000);
 }
 
+static void it_is_judged_until_all_copies_are_there(void **state)
+{
+	(void)state;
+	struct story s;
+	begin_with_terms(&s, (struct step_terms){.replicas = 1}, (struct step_terms){.replicas = 1});
+	give(&s, ROLLOUT_PROMOTE);
+	give(&s, ROLLOUT_PROMOTE);
+	expect_state(&s, "promoting");
+	assert_int_equal(weight(&s, C), 250000);
+	s.verdict = (struct analysis_verdict){.verdict = VERDICT_WORSE, .reason = "worse"};
+	s.in.verdict = &s.verdict;
+	struct rollout_output out;
+	s.in.actual = &s.actual;
+	rollout_next(&s.r, &s.in, &out);
+	assert_int_equal(out.next.state, ROLLOUT_ROLLING_BACK);
+	assert_string_equal(out.next.reason, "worse");
+}
+
 static void copies_that_never_come_take_it_back(void **state)
 {
 	(void)state;
@@ -655,6 +673,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_step_has_copies_of_its_own_and_promotion_has_all),
+		cmocka_unit_test(it_is_judged_until_all_copies_are_there),
 		cmocka_unit_test(copies_that_never_come_take_it_back),
 		cmocka_unit_test(a_step_with_fewer_copies_takes_none_away),
 		cmocka_unit_test(a_step_has_a_hold_of_its_own),
