@@ -217,6 +217,23 @@ static void rollback_goes_to_the_release_before_and_then_further(void **state)
 	assert_error(err, ERROR_NOT_FOUND, "target prod has no previous release to go back to");
 }
 
+static void a_newer_release_waits_if_it_was_asked_to(void **state)
+{
+	(void)state;
+	cleanup_error struct error *err = NULL;
+	struct rollout_spec spec = canary();
+	spec.newer_waits = true;
+	first_release();
+	deploy_with(2, &spec, &err);
+	assert_no_error(err);
+	until("stepping");
+	deploy(3);
+	pass(1000);
+	assert_string_equal(sql_text("SELECT json_extract(machine, '$.state') FROM rollout WHERE id = 2"), "stepping");
+	until("stepping"); /* the newest, after the end of the other */
+	assert_string_equal(sql_text("SELECT json_extract(machine, '$.state') FROM rollout WHERE id = 2"), "promoted");
+}
+
 static void an_unknown_target_is_told(void **state)
 {
 	(void)state;
@@ -513,6 +530,7 @@ int main(void)
 		test(pause_resume_promote_and_rollback_by_hand),
 		test(rollback_goes_to_the_release_before_and_then_further),
 		test(an_unknown_target_is_told),
+		test(a_newer_release_waits_if_it_was_asked_to),
 		test(a_cancelled_run_takes_its_rollout_back),
 		test(a_newer_release_supersedes_the_one_under_way),
 		test(an_older_run_that_comes_late_does_not_supersede),
