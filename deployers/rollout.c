@@ -34,6 +34,13 @@ bool rollout_is_final(enum rollout_state state)
 	return states[state].final;
 }
 
+bool rollout_is_judged(const struct rollout *rollout)
+{
+	enum rollout_state state = state_beneath(rollout);
+	uint32_t ppm = rollout->candidate.weight_ppm;
+	return state == ROLLOUT_STEPPING || (state == ROLLOUT_AWAITING && ppm > 0) || (state == ROLLOUT_PROMOTING && ppm > 0 && ppm < ALL_PPM);
+}
+
 const struct strategy_ops *strategy_find(enum strategy strategy)
 {
 	switch (strategy) {

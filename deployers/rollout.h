@@ -93,6 +93,8 @@ struct rollout {
 	bool preview;                   /* the candidate was last asked to be on the preview address */
 	int64_t seen_applied_ms;        /* seen_at_ms of the first look in a row that shows what was last desired; 0: the last did not */
 };
+/* Evidence counts now: STEPPING, AWAITING at a canary's step, PROMOTING while the last step's traffic waits for more copies; paused or not. */
+bool rollout_is_judged(const struct rollout *rollout);
 json_t *rollout_to_json(const struct rollout *rollout);
 int rollout_from_json(const json_t *json, struct rollout *ret, struct error **err) must_check;
 
@@ -103,8 +105,7 @@ struct rollout_input {
 	/* What a look at the target gave that began after the last desired state was handed to the driver, so that no older apply can
 	 * still be changing weights behind it; NULL: there is none, the target did not answer. */
 	const struct actual *actual;
-	/* NULL outside STEPPING, AWAITING (PROMOTING too, while the last step's traffic waits for more copies) or without analysis */
-	const struct analysis_verdict *verdict;
+	const struct analysis_verdict *verdict; /* NULL unless rollout_is_judged(), or without analysis */
 	enum verify_status verify;      /* while VERIFYING */
 	const char *verify_why;         /* how it failed: "exit code 1; see `penstock logs rollout/7`" */
 	enum rollout_command command;

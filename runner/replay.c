@@ -145,12 +145,6 @@ static void differs(struct replay *replay, int64_t id, const char *what, const j
 	snprintf(replay->report.difference, sizeof(replay->report.difference), "%s: stored ...%.180s; recomputed ...%.180s", what, a + from, b + from);
 }
 
-static bool is_judged_state(const struct rollout *machine)
-{
-	enum rollout_state state = machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state;
-	return state == ROLLOUT_STEPPING || state == ROLLOUT_AWAITING;
-}
-
 static bool same_verdict(struct replay *replay, int64_t id, const json_t *row, const struct analysis_verdict *verdict)
 {
 	const json_t *stored = json_object_get(row, "verdict");
@@ -175,7 +169,7 @@ static int take_turn(struct replay *replay, int64_t id, const json_t *row, struc
 	if (rollout_input_from_json(json_object_get(row, "input"), &store, &input, err) < 0 ||
 	    rollout_from_json(json_object_get(row, "machine"), &stored, err) < 0)
 		return -1;
-	bool judged = replay->analysis && is_judged_state(&replay->machine);
+	bool judged = replay->analysis && rollout_is_judged(&replay->machine);
 	if (judged)
 		analysis_verdict(replay->analysis, &verdict);
 	input.spec = replay->setup.spec;

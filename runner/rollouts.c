@@ -211,7 +211,7 @@ static void on_counts(void *arg, const struct counts_report *report, struct erro
 static bool ask_for_counts(struct watched *watched)
 {
 	int64_t now = clock_wall_ms();
-	if (!watched->active || !watched->active->analysis || !is_judged(&watched->active->machine))
+	if (!watched->active || !watched->active->analysis || !rollout_is_judged(&watched->active->machine))
 		return false;
 	if (watched->counting) {
 		watched->provider_failed = watched->provider_failed || now - watched->count_begun_ms > ANSWER_MS;

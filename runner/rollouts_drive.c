@@ -29,7 +29,7 @@ static int tell(struct watched *watched, const char *kind, const char *actor, co
 	snprintf(subject, sizeof(subject), "rollout/%lld", (long long)machine->id);
 	cleanup_json json_t *data =
 		json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "target", watched->name, "state", rollout_state_name(machine->state),
-			  "step", (json_int_t)(is_judged(machine) ? machine->step + 1 : 0), "steps", (json_int_t)active->spec.n_steps, "weight_ppm",
+			  "step", (json_int_t)(rollout_is_judged(machine) ? machine->step + 1 : 0), "steps", (json_int_t)active->spec.n_steps, "weight_ppm",
 			  (json_int_t)machine->candidate.weight_ppm, "candidate", version_json(&active->candidate), "stable",
 			  version_json(&active->stable), "reason", machine->reason, "decided_by", machine->decided_by);
 	if (verdict)
@@ -217,7 +217,7 @@ static void ask_for_verify(struct watched *watched, const struct rollout_output 
 static bool weigh(struct watched *watched, struct analysis_verdict *ret)
 {
 	struct active *active = watched->active;
-	if (!active->analysis || !is_judged(&active->machine))
+	if (!active->analysis || !rollout_is_judged(&active->machine))
 		return false;
 	analysis_verdict(active->analysis, ret);
 	return true;

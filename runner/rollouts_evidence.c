@@ -7,13 +7,6 @@
 
 #include <math.h>
 
-bool is_judged(const struct rollout *machine)
-{
-	enum rollout_state state = machine->state == ROLLOUT_PAUSED ? machine->paused_from : machine->state;
-	uint32_t ppm = machine->candidate.weight_ppm;
-	return state == ROLLOUT_STEPPING || (state == ROLLOUT_AWAITING && ppm > 0) || (state == ROLLOUT_PROMOTING && ppm > 0 && ppm < 1000000);
-}
-
 /* ---- rows ---- */
 
 static int keep(struct watched *watched, json_t *row /* taken */, bool used, bool *ret_counted, struct error **err)
@@ -181,7 +174,7 @@ void evidence_ask(struct watched *watched)
 {
 	struct active *active = watched->active;
 	const struct actual *actual = watched_actual(watched);
-	if (!active || !active->analysis || !actual || !active->stable.id || !is_judged(&active->machine) || !active->machine.step_confirmed)
+	if (!active || !active->analysis || !actual || !active->stable.id || !rollout_is_judged(&active->machine) || !active->machine.step_confirmed)
 		return;
 	const char *stable[MAX_SEEN_INSTANCES], *candidate[MAX_SEEN_INSTANCES];
 	struct source_arm arms[2];
@@ -201,7 +194,7 @@ int evidence_take(struct watched *watched, const struct counts_report *report, b
 {
 	struct active *active = watched->active;
 	*ret_counted = false;
-	if (!active->analysis || !is_judged(&active->machine))
+	if (!active->analysis || !rollout_is_judged(&active->machine))
 		return 0;
 	if (take_provider(watched, ret_counted, err) < 0 || take_answers(watched, ret_counted, err) < 0)
 		return -1;

@@ -128,7 +128,6 @@ int evidence_take(struct watched *watched, const struct counts_report *report, b
 void evidence_ask(struct watched *watched);
 /* As runner/rollouts_view.h describes it; analysis gives what would change it. */
 json_t *verdict_json(const struct rollout_spec *spec, const struct analysis *analysis, const struct analysis_verdict *verdict);
-bool is_judged(const struct rollout *machine); /* STEPPING, paused or not; a canary in AWAITING; PROMOTING until it has all */
 
 /* rollouts_drive.c */
 void watched_drive(struct watched *watched, const struct counts_report *report); /* an event of its own */

@@ -85,7 +85,7 @@ static void show_machine(json_t *shown, const char *text, bool waits)
 	cleanup_error struct error *err = NULL;
 	bool readable = !waits && rollout_from_json(json, &machine, &err) == 0;
 	set(shown, "state", json_string(waits ? "waiting" : readable ? rollout_state_name(machine.state) : "unreadable"));
-	set(shown, "step", json_integer(readable && is_judged(&machine) ? machine.step + 1 : 0));
+	set(shown, "step", json_integer(readable && rollout_is_judged(&machine) ? machine.step + 1 : 0));
 	set(shown, "weight_ppm", json_integer(machine.candidate.weight_ppm));
 	set(shown, "reason", json_string(waits ? "" : readable ? machine.reason : error_message(err)));
 	set(shown, "decided_by", json_string(machine.decided_by));
