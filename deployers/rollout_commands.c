@@ -1,10 +1,9 @@
 /* What people ask for: done, or refused with the reason. */
 #include "deployers/rollout_priv.h"
 
-static const char *const names[] = {
-	[ROLLOUT_NONE] = "",
+static const char *const names[] = {[ROLLOUT_NONE] = "",
 #define X(name, text, doc) [ROLLOUT_##name] = text,
-	ROLLOUT_COMMANDS(X)
+				    ROLLOUT_COMMANDS(X)
 #undef X
 };
 

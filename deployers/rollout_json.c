@@ -18,9 +18,9 @@ json_t *rollout_to_json(const struct rollout *rollout)
 				 rollout_state_name(rollout->paused_from), "step", (json_int_t)rollout->step, "state_since_ms",
 				 (json_int_t)rollout->state_since_ms, "step_since_ms", (json_int_t)rollout->step_since_ms, "promoted_at_ms",
 				 (json_int_t)rollout->promoted_at_ms, "paused_ms", (json_int_t)rollout->paused_ms, "has_stable", rollout->has_stable,
-				 "generation", (json_int_t)rollout->generation, "reason", rollout->reason, "decided_by", rollout->decided_by, "stable",
-				 arm_json(&rollout->stable), "candidate", arm_json(&rollout->candidate), "exposed", rollout->exposed, "step_confirmed",
-				 rollout->step_confirmed, "skip_waiting", rollout->skip_waiting, "unready_since_ms",
+				 "generation", (json_int_t)rollout->generation, "reason", rollout->reason, "decided_by", rollout->decided_by,
+				 "stable", arm_json(&rollout->stable), "candidate", arm_json(&rollout->candidate), "exposed", rollout->exposed,
+				 "step_confirmed", rollout->step_confirmed, "skip_waiting", rollout->skip_waiting, "unready_since_ms",
 				 (json_int_t)rollout->unready_since_ms, "waits_for", rollout->waits_for, "held", rollout->held);
 	if (!json)
 		abort();
@@ -116,8 +116,8 @@ int rollout_from_json(const json_t *json, struct rollout *ret, struct error **er
 	struct rollout r = {0};
 	if (!json_is_object(json))
 		return error_set(err, ERROR_INVALID, 0, "rollout: expected an object");
-	if (read_pause(json, &r, err) < 0 || read_numbers(json, &r, err) < 0 || need_arm(json, "stable", &r.stable, err) < 0 || need_arm(json, "candidate", &r.candidate, err) < 0 ||
-	    need_text(json, "reason", r.reason, sizeof(r.reason), err) < 0 ||
+	if (read_pause(json, &r, err) < 0 || read_numbers(json, &r, err) < 0 || need_arm(json, "stable", &r.stable, err) < 0 ||
+	    need_arm(json, "candidate", &r.candidate, err) < 0 || need_text(json, "reason", r.reason, sizeof(r.reason), err) < 0 ||
 	    need_text(json, "decided_by", r.decided_by, sizeof(r.decided_by), err) < 0 ||
 	    need_text(json, "waits_for", r.waits_for, sizeof(r.waits_for), err) < 0)
 		return error_context(err, "rollout");

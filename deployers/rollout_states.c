@@ -76,7 +76,8 @@ unsigned wanted_copies(const struct turn *turn)
 	const struct rollout *next = turn->next;
 	switch (state_beneath(next)) {
 	case ROLLOUT_STARTING:
-		return is_canary(turn) && next->has_stable && !next->fast_track && !next->emergency ? copies_of_step(turn, 0) : turn->in->spec->replicas;
+		return is_canary(turn) && next->has_stable && !next->fast_track && !next->emergency ? copies_of_step(turn, 0)
+												    : turn->in->spec->replicas;
 	case ROLLOUT_STEPPING:
 	case ROLLOUT_AWAITING:
 		return has_a_step(turn) ? copies_of_step(turn, next->step) : turn->in->spec->replicas;
@@ -145,8 +146,8 @@ static void begin(struct turn *turn)
 	if (next->emergency)
 		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted in an emergency: %u of %u copies ready", turn->candidate.ready, spec->replicas);
 	else if (!next->has_stable)
-		enter(turn, ROLLOUT_PROMOTING, "health", spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready",
-		      spec->replicas);
+		enter(turn, ROLLOUT_PROMOTING, "health",
+		      spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready", spec->replicas);
 	else if (next->fast_track)
 		begin_fast_track(turn);
 	else

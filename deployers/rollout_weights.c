@@ -13,8 +13,8 @@ bool stable_is_fit(const struct turn *turn)
 		return false;
 	/* Fewer copies than there should be are good enough where the alternative is worse: the candidate has none, the stable arm
 	 * carries most of the traffic with them already, or the missing copies had their time to come. */
-	return is_full(&turn->stable, turn->stable_replicas) || turn->next->emergency || !turn->candidate.ready || turn->stable.weight_ppm >= ALL_PPM / 2 ||
-	       elapsed_ms(turn) >= (int64_t)turn->in->spec->health_within_ms;
+	return is_full(&turn->stable, turn->stable_replicas) || turn->next->emergency || !turn->candidate.ready ||
+	       turn->stable.weight_ppm >= ALL_PPM / 2 || elapsed_ms(turn) >= (int64_t)turn->in->spec->health_within_ms;
 }
 
 /* With a stable arm: the candidate's share, given what the state wants and what was last desired. */

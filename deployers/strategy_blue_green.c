@@ -16,10 +16,12 @@ static void ready(struct turn *turn)
 		return;
 	}
 	if (spec->verify_run && !has_preview) {
-		go_back(turn, "target", "target %s has no preview address to verify it on: set `preview` for it in the operator's file", spec->target);
+		go_back(turn, "target", "target %s has no preview address to verify it on: set `preview` for it in the operator's file",
+			spec->target);
 		return;
 	}
-	enter(turn, ROLLOUT_VERIFYING, "health", "all %u copies are ready%s", spec->replicas, has_preview ? ", to be shown on the preview address" : "");
+	enter(turn, ROLLOUT_VERIFYING, "health", "all %u copies are ready%s", spec->replicas,
+	      has_preview ? ", to be shown on the preview address" : "");
 	turn->next->preview = has_preview;
 	turn->next->verified = !spec->verify_run;
 }

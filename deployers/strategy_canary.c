@@ -92,11 +92,13 @@ static void at_the_end_of_hold(struct turn *turn, const struct analysis_verdict 
 	const char *colon = reason[0] ? ": " : "";
 	switch (policy_of(spec, verdict->verdict)) {
 	case UNDECIDED_PROMOTE:
-		snprintf(why, sizeof(why), "%s after %s at %s; the policy is to go on%s%.120s", verdict_name(verdict->verdict), span, share, colon, reason);
+		snprintf(why, sizeof(why), "%s after %s at %s; the policy is to go on%s%.120s", verdict_name(verdict->verdict), span, share, colon,
+			 reason);
 		suffices(turn, "policy", why);
 		return;
 	case UNDECIDED_ROLLBACK:
-		go_back(turn, "policy", "%s after %s at %s; the policy is to go back%s%s", verdict_name(verdict->verdict), span, share, colon, reason);
+		go_back(turn, "policy", "%s after %s at %s; the policy is to go back%s%s", verdict_name(verdict->verdict), span, share, colon,
+			reason);
 		return;
 	case UNDECIDED_HOLD:
 		wait_for(turn, true, "a person, or more evidence: %s after %s at %s%s%.120s", verdict_name(verdict->verdict), span, share, colon,

@@ -26,7 +26,8 @@ static void fail_at(const struct node *before, const struct rollout *after, cons
 	cleanup_json json_t *a = rollout_to_json(&before->r), *b = rollout_to_json(after);
 	cleanup_free char *from = json_text(a), *to = json_text(b);
 	const struct world *w = &before->w;
-	fail_msg("%s\n  from %s\n  to %s\n  world: stable %u/%u ready, %u ppm; candidate %u/%u ready, %u ppm; verdict %s; answers %d, router %d, lies %d",
+	fail_msg("%s\n  from %s\n  to %s\n  world: stable %u/%u ready, %u ppm; candidate %u/%u ready, %u ppm; verdict %s; answers %d, router %d, "
+		 "lies %d",
 		 what, from, to, w->arm[0].ready, w->arm[0].replicas, w->arm[0].weight, w->arm[1].ready, w->arm[1].replicas, w->arm[1].weight,
 		 verdict_name(w->verdict), w->answers, w->router_ok, w->may_lie);
 }
@@ -53,7 +54,8 @@ static void check_weights(const struct node *before, const struct rollout_input 
 		sum += out->desired.arms[i].weight_ppm;
 	if (sum != is->stable.weight_ppm + is->candidate.weight_ppm)
 		fail_at(before, is, "weight went to an arm without copies");
-	if (known && has_stable && !rollout_is_final(was->state) && is->candidate.weight_ppm && !seen(in->actual, C)->ready && seen(in->actual, S)->ready)
+	if (known && has_stable && !rollout_is_final(was->state) && is->candidate.weight_ppm && !seen(in->actual, C)->ready &&
+	    seen(in->actual, S)->ready)
 		fail_at(before, is, "the candidate keeps weight though only the stable arm is ready");
 }
 
@@ -79,7 +81,8 @@ static bool takes_back(enum rollout_state state)
 
 static bool policy_allows(enum verdict verdict)
 {
-	return (verdict == VERDICT_UNDECIDED && spec.undecided == UNDECIDED_PROMOTE) || (verdict == VERDICT_NO_DATA && spec.no_data == UNDECIDED_PROMOTE);
+	return (verdict == VERDICT_UNDECIDED && spec.undecided == UNDECIDED_PROMOTE) ||
+	       (verdict == VERDICT_NO_DATA && spec.no_data == UNDECIDED_PROMOTE);
 }
 
 static void check_steps(const struct node *before, const struct rollout_input *in, const struct rollout_output *out)
@@ -188,8 +191,8 @@ static void take_turn(struct node *n, enum rollout_command command, enum lie lie
 
 struct fair {
 	enum verdict verdict;
-	bool never_done;              /* one more copy never comes, so the driver never says that it is done */
-	enum rollout_command first;   /* what a person asks for in the beginning */
+	bool never_done;            /* one more copy never comes, so the driver never says that it is done */
+	enum rollout_command first; /* what a person asks for in the beginning */
 };
 
 /* What a person does who sees what it waits for; `held_for` turns already. */
@@ -250,8 +253,8 @@ struct play {
 	struct step_terms terms[2];
 	size_t n_steps;
 	bool verify, verify_approve;
-	bool full_only;               /* with PENSTOCK_MODEL=full only */
-	bool calm;                    /* ... are there late writes, a silent router, half of the stable copies: other plays have them */
+	bool full_only; /* with PENSTOCK_MODEL=full only */
+	bool calm;      /* ... are there late writes, a silent router, half of the stable copies: other plays have them */
 };
 static const struct play plays[] = {
 	{.name = "first release"},
@@ -461,9 +464,26 @@ struct packed {
 static struct packed pack(const struct node *n)
 {
 	const struct rollout *r = &n->r;
-	return (struct packed){n->w, r->state_since_ms, r->step_since_ms, r->paused_ms, r->unready_since_ms, r->seen_applied_ms, r->generation,
-			       r->stable, r->candidate, (unsigned char)r->state, (unsigned char)r->paused_from, (unsigned char)r->step, r->exposed,
-			       r->step_confirmed, r->skip_waiting, r->emergency, r->verified, r->preview, r->approved_by[0] != '\0', r->held};
+	return (struct packed){n->w,
+			       r->state_since_ms,
+			       r->step_since_ms,
+			       r->paused_ms,
+			       r->unready_since_ms,
+			       r->seen_applied_ms,
+			       r->generation,
+			       r->stable,
+			       r->candidate,
+			       (unsigned char)r->state,
+			       (unsigned char)r->paused_from,
+			       (unsigned char)r->step,
+			       r->exposed,
+			       r->step_confirmed,
+			       r->skip_waiting,
+			       r->emergency,
+			       r->verified,
+			       r->preview,
+			       r->approved_by[0] != '\0',
+			       r->held};
 }
 
 static void unpack(const struct packed *p, struct node *ret)
@@ -498,7 +518,7 @@ struct search {
 	struct packed *stack;
 	size_t capacity, n;
 	size_t turns;
-	size_t max_states;            /* 0: all */
+	size_t max_states; /* 0: all */
 };
 
 static void go(struct search *s, const struct node *from, enum move move, enum rollout_command command, enum lie lie)
@@ -700,7 +720,8 @@ static uint64_t random_next(uint64_t *seed)
 /* A walk mostly helps the rollout along, so that it reaches the far states, and strikes now and then. */
 static void walk(uint64_t seed, unsigned turns)
 {
-	static const enum move helpful[] = {MOVE_TIME, MOVE_FINISH, MOVE_C_READY, MOVE_S_READY, MOVE_ANSWERS, MOVE_FINE, MOVE_FINISH, MOVE_VERIFY_PASSES};
+	static const enum move helpful[] = {MOVE_TIME,    MOVE_FINISH, MOVE_C_READY, MOVE_S_READY,
+					    MOVE_ANSWERS, MOVE_FINE,   MOVE_FINISH,  MOVE_VERIFY_PASSES};
 	struct node n;
 	struct rollout_output out;
 	begin_node(&n);
@@ -708,8 +729,9 @@ static void walk(uint64_t seed, unsigned turns)
 		uint64_t draw = random_next(&seed);
 		enum move move = draw % 5 ? helpful[(draw >> 8) % ARRAY_SIZE(helpful)] : (enum move)((draw >> 8) % N_MOVES);
 		enum rollout_command command = (draw >> 16) % 23 ? ROLLOUT_NONE : (enum rollout_command)((draw >> 24) % (ROLLOUT_APPROVE + 1));
-		enum lie lie = n.w.may_lie && (draw >> 32) % 13 == 0 ? (enum lie)((draw >> 40) % 4) : HONEST;
 		move_world(&n.r, &n.w, move);
+		/* After the move: a router that forgets and in the same moment claims that it has not cannot be seen through. */
+		enum lie lie = n.w.may_lie && (draw >> 32) % 13 == 0 ? (enum lie)((draw >> 40) % 4) : HONEST;
 		n.w.now_ms += (int64_t)((draw >> 48) % 7000);
 		n.w.may_lie = n.w.may_lie && lie == HONEST;
 		take_turn(&n, command, lie, &out);

@@ -121,14 +121,30 @@ static void a_step_waits_for_people_when_its_evidence_suffices(void **state)
 		enum rollout_command refused, leaves;
 		const char *waits_for, *why_refused, *reason;
 	} cases[] = {
-		{{.pause = true}, ROLLOUT_APPROVE, ROLLOUT_RESUME, "a person: `penstock resume`, `promote` or `rollback`",
-		 "it waits for `penstock resume`; no approval was asked for", "step 2 of 2, 25%: resumed by ann"},
-		{{.approve = true}, ROLLOUT_RESUME, ROLLOUT_APPROVE, "a person: `penstock approve`, `promote` or `rollback`",
-		 "it waits for `penstock approve`", "step 2 of 2, 25%: approved by ann"},
-		{{.pause = true, .approve = true}, ROLLOUT_RESUME, ROLLOUT_APPROVE, "a person: `penstock approve`, `promote` or `rollback`",
-		 "it waits for `penstock approve`", "step 2 of 2, 25%: approved by ann"},
-		{{.approve = true}, ROLLOUT_PAUSE, ROLLOUT_PROMOTE, "a person: `penstock approve`, `promote` or `rollback`",
-		 "it waits for a person already", "step 2 of 2, 25%: promoted by ann"},
+		{{.pause = true},
+		 ROLLOUT_APPROVE,
+		 ROLLOUT_RESUME,
+		 "a person: `penstock resume`, `promote` or `rollback`",
+		 "it waits for `penstock resume`; no approval was asked for",
+		 "step 2 of 2, 25%: resumed by ann"},
+		{{.approve = true},
+		 ROLLOUT_RESUME,
+		 ROLLOUT_APPROVE,
+		 "a person: `penstock approve`, `promote` or `rollback`",
+		 "it waits for `penstock approve`",
+		 "step 2 of 2, 25%: approved by ann"},
+		{{.pause = true, .approve = true},
+		 ROLLOUT_RESUME,
+		 ROLLOUT_APPROVE,
+		 "a person: `penstock approve`, `promote` or `rollback`",
+		 "it waits for `penstock approve`",
+		 "step 2 of 2, 25%: approved by ann"},
+		{{.approve = true},
+		 ROLLOUT_PAUSE,
+		 ROLLOUT_PROMOTE,
+		 "a person: `penstock approve`, `promote` or `rollback`",
+		 "it waits for a person already",
+		 "step 2 of 2, 25%: promoted by ann"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct story s;

@@ -30,7 +30,7 @@ struct world {
 	bool wanted_preview, done;    /* done: the driver has reached it */
 	bool late;                    /* a write of what was wanted before may still land */
 	uint32_t late_weight[2];
-	bool may_lie;                 /* the router has one lie left */
+	bool may_lie; /* the router has one lie left */
 	enum verdict verdict;
 	enum verify_status verify;
 	bool answers, router_ok;
@@ -144,46 +144,46 @@ static void old_write_lands(struct world *w)
 	w->late = w->done = false;
 }
 
-#define MOVES(X)                                                                    \
-	X(LOOK, (void)w)                                                            \
-	X(TIME, w->now_ms += UNIT_MS)                                               \
-	X(START, driver_starts_copies(w))                                           \
-	X(WEIGHTS, driver_sets_weights(w))                                          \
-	X(PREVIEW, w->previews = w->wanted_preview)                                 \
-	X(FINISH, driver_finishes(w))                                               \
-	X(LATE, if (w->late) old_write_lands(w))                                    \
-	X(C_READY, set_ready(w, CANDIDATE, REPLICAS))                               \
-	X(C_HALF, set_ready(w, CANDIDATE, 1))                                       \
-	X(C_DOWN, set_ready(w, CANDIDATE, 0))                                       \
-	X(C_FAILED, candidate_fails_for_good(w))                                    \
-	X(S_READY, set_ready(w, STABLE, REPLICAS))                                  \
-	X(S_HALF, set_ready(w, STABLE, 1))                                          \
-	X(S_DOWN, set_ready(w, STABLE, 0))                                          \
-	X(SILENT, w->answers = false)                                               \
-	X(ANSWERS, w->answers = w->router_ok = true)                                \
-	X(ROUTER_DOWN, w->router_ok = false)                                        \
-	X(ROUTER_FORGETS, router_forgets(w, r->has_stable))                         \
-	X(FINE, w->verdict = VERDICT_FINE)                                          \
-	X(UNDECIDED, w->verdict = VERDICT_UNDECIDED)                                \
-	X(WORSE, w->verdict = VERDICT_WORSE)                                        \
-	X(NO_DATA, w->verdict = VERDICT_NO_DATA)                                    \
-	X(VERIFY_RUNS, w->verify = VERIFY_RUNNING)                                  \
-	X(VERIFY_PASSES, w->verify = VERIFY_PASSED)                                 \
+#define MOVES(X)                                                                                                                                     \
+	X(LOOK, (void)w)                                                                                                                             \
+	X(TIME, w->now_ms += UNIT_MS)                                                                                                                \
+	X(START, driver_starts_copies(w))                                                                                                            \
+	X(WEIGHTS, driver_sets_weights(w))                                                                                                           \
+	X(PREVIEW, w->previews = w->wanted_preview)                                                                                                  \
+	X(FINISH, driver_finishes(w))                                                                                                                \
+	X(LATE, if (w->late) old_write_lands(w))                                                                                                     \
+	X(C_READY, set_ready(w, CANDIDATE, REPLICAS))                                                                                                \
+	X(C_HALF, set_ready(w, CANDIDATE, 1))                                                                                                        \
+	X(C_DOWN, set_ready(w, CANDIDATE, 0))                                                                                                        \
+	X(C_FAILED, candidate_fails_for_good(w))                                                                                                     \
+	X(S_READY, set_ready(w, STABLE, REPLICAS))                                                                                                   \
+	X(S_HALF, set_ready(w, STABLE, 1))                                                                                                           \
+	X(S_DOWN, set_ready(w, STABLE, 0))                                                                                                           \
+	X(SILENT, w->answers = false)                                                                                                                \
+	X(ANSWERS, w->answers = w->router_ok = true)                                                                                                 \
+	X(ROUTER_DOWN, w->router_ok = false)                                                                                                         \
+	X(ROUTER_FORGETS, router_forgets(w, r->has_stable))                                                                                          \
+	X(FINE, w->verdict = VERDICT_FINE)                                                                                                           \
+	X(UNDECIDED, w->verdict = VERDICT_UNDECIDED)                                                                                                 \
+	X(WORSE, w->verdict = VERDICT_WORSE)                                                                                                         \
+	X(NO_DATA, w->verdict = VERDICT_NO_DATA)                                                                                                     \
+	X(VERIFY_RUNS, w->verify = VERIFY_RUNNING)                                                                                                   \
+	X(VERIFY_PASSES, w->verify = VERIFY_PASSED)                                                                                                  \
 	X(VERIFY_FAILS, w->verify = VERIFY_FAILED)
 enum move {
 #define X(name, act) MOVE_##name,
 	MOVES(X)
 #undef X
-	N_MOVES
+		N_MOVES
 };
 
 static void move_world(const struct rollout *r, struct world *w, enum move move)
 {
 	(void)r;
 	switch (move) {
-#define X(name, act)        \
-	case MOVE_##name:   \
-		act;        \
+#define X(name, act)                                                                                                                                 \
+	case MOVE_##name:                                                                                                                            \
+		act;                                                                                                                                 \
 		break;
 		MOVES(X)
 #undef X
