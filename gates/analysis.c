@@ -147,7 +147,8 @@ int analysis_measure(struct analysis *analysis, size_t metric, const struct meas
 		return error_context(err, "%s", spec->metric);
 	if (!measure->stable.n && !measure->candidate.n)
 		return 0;
-	struct sequential_block block = {.measure = measure, .weight_ppm = analysis->weight_ppm, .span_ms = spec->every_ms ? (double)spec->every_ms : EVERY_MS};
+	struct sequential_block block = {
+		.measure = measure, .weight_ppm = analysis->weight_ppm, .span_ms = spec->every_ms ? (double)spec->every_ms : EVERY_MS};
 	feed(analysis, &analysis->metrics[metric], &block);
 	return 0;
 }
@@ -158,7 +159,9 @@ int analysis_latency(struct analysis *analysis, size_t metric, const struct anal
 		return -1;
 	if (!block->stable.completed && !block->candidate.completed)
 		return 0;
-	struct sequential_block counts = {.stable = &block->stable, .candidate = &block->candidate, .weight_ppm = block->weight_ppm,
+	struct sequential_block counts = {.stable = &block->stable,
+					  .candidate = &block->candidate,
+					  .weight_ppm = block->weight_ppm,
 					  .span_ms = (double)(block->to_ms - block->from_ms)};
 	feed(analysis, &analysis->metrics[metric], &counts);
 	return 0;

@@ -24,7 +24,7 @@ double latency_quantile_ms(const struct arm_counts *counts, double q);
 
 struct analysis_block {
 	struct arm_counts stable, candidate;
-	uint32_t weight_ppm;      /* the candidate's share during the block */
+	uint32_t weight_ppm; /* the candidate's share during the block */
 	int64_t from_ms, to_ms;
 };
 /* {"weight_ppm", "from_ms", "to_ms", "stable": {"assigned", "completed", "errors", "latency_sum_us", "latency": [[bucket, n] ...],
@@ -34,12 +34,12 @@ int analysis_block_from_json(const json_t *json, struct analysis_block *ret, str
 json_t *measure_to_json(const struct measure *measure, enum metric_kind kind);
 int measure_from_json(const json_t *json, enum metric_kind kind, struct measure *ret, struct error **err) must_check;
 
-#define VERDICTS(X)                                                                     \
-	X(UNDECIDED, "undecided", "the evidence does not reach either boundary yet")    \
-	X(FINE, "fine", "inside the margin, or better")                                 \
-	X(WORSE, "worse", "outside the margin")                                         \
-	X(NO_DATA, "no_data", "one arm has had no requests")                            \
-	X(PROVIDER_ERROR, "provider_error", "the source of the counts did not answer")  \
+#define VERDICTS(X)                                                                                                                                  \
+	X(UNDECIDED, "undecided", "the evidence does not reach either boundary yet")                                                                 \
+	X(FINE, "fine", "inside the margin, or better")                                                                                              \
+	X(WORSE, "worse", "outside the margin")                                                                                                      \
+	X(NO_DATA, "no_data", "one arm has had no requests")                                                                                         \
+	X(PROVIDER_ERROR, "provider_error", "the source of the counts did not answer")                                                               \
 	X(SPLIT_BROKEN, "split_broken", "traffic is not split as it should be")
 enum verdict {
 #define X(name, text, doc) VERDICT_##name,
@@ -50,34 +50,34 @@ enum verdict {
 const char *verdict_name(enum verdict verdict);
 
 struct metric_verdict {
-	const char *metric;       /* borrowed from the spec */
-	const char *test;         /* name of its row in gates/sequential/registry.c; static */
-	const char *unit;         /* of the estimates: "%", "ms", "" ; static. Rates are fractions here all the same */
+	const char *metric; /* borrowed from the spec */
+	const char *test;   /* name of its row in gates/sequential/registry.c; static */
+	const char *unit;   /* of the estimates: "%", "ms", "" ; static. Rates are fractions here all the same */
 	enum verdict verdict;
 	bool informational;
-	double stable, candidate; /* estimates over the whole rollout (rate, milliseconds, mean ...); NAN without data */
-	double estimate, low, high; /* what is bounded (difference, ratio, distance) and its 1 - alpha confidence sequence; NAN: none */
-	double margin;            /* the bound on `estimate`: margin, ratio or distance, as in the spec */
+	double stable, candidate;                /* estimates over the whole rollout (rate, milliseconds, mean ...); NAN without data */
+	double estimate, low, high;              /* what is bounded (difference, ratio, distance) and its 1 - alpha confidence sequence; NAN: none */
+	double margin;                           /* the bound on `estimate`: margin, ratio or distance, as in the spec */
 	double log_e_worse, log_threshold_worse; /* natural logs, the largest e-value so far (worse stays worse); Holm threshold over the
-	                                            deciding metrics */
+						    deciding metrics */
 	double log_e_fine, log_threshold_fine;   /* of this step */
-	double log_e_any;         /* DISTRIBUTION: against "both arms answer alike", shown beside, never decides; else 0 */
-	double p_anytime;         /* of harm: 1 / the largest e-value, at most 1 */
-	uint64_t n_stable, n_candidate; /* over the whole rollout */
+	double log_e_any;                        /* DISTRIBUTION: against "both arms answer alike", shown beside, never decides; else 0 */
+	double p_anytime;                        /* of harm: 1 / the largest e-value, at most 1 */
+	uint64_t n_stable, n_candidate;          /* over the whole rollout */
 	uint64_t step_n_candidate;
 	uint64_t blocks;
-	double dispersion;        /* of the stable arm's instances, at least 1; what the guard against bursts works with; NAN: not measured */
+	double dispersion;          /* of the stable arm's instances, at least 1; what the guard against bursts works with; NAN: not measured */
 	uint64_t looks[N_VERDICTS]; /* how often each verdict was given so far (analysis_look()) */
-	char trouble[120];        /* PROVIDER_ERROR: why */
+	char trouble[120];          /* PROVIDER_ERROR: why */
 };
 
 struct analysis_verdict {
-	enum verdict verdict;     /* worst of the deciding metrics: WORSE > SPLIT_BROKEN > PROVIDER_ERROR > NO_DATA > UNDECIDED > FINE */
+	enum verdict verdict; /* worst of the deciding metrics: WORSE > SPLIT_BROKEN > PROVIDER_ERROR > NO_DATA > UNDECIDED > FINE */
 	struct metric_verdict metrics[ROLLOUT_MAX_METRICS];
 	size_t n_metrics;
 	uint64_t step_candidate_requests; /* completed in this step */
-	double split_p;           /* anytime p of the sample-ratio check */
-	char reason[256];         /* "error_rate: 10.2% against 0.1% (margin 3 points) over 541 requests, e-value 4.1e3 >= 20" */
+	double split_p;                   /* anytime p of the sample-ratio check */
+	char reason[256];                 /* "error_rate: 10.2% against 0.1% (margin 3 points) over 541 requests, e-value 4.1e3 >= 20" */
 };
 /* What would change a metric's verdict, for people: "fine after about 3,400 more requests of the candidate at these rates; worse
  * after 12 errors more at once". Needs its analysis for the bets it would make. */

@@ -13,7 +13,8 @@ static int check_instances(const struct instance_counts *instances, unsigned n, 
 		return error_set(err, ERROR_INVALID, 0, "%u instances, at most %d", n, MEASURE_INSTANCES);
 	for (unsigned i = 0; i < n; i++) {
 		if (instances[i].n > MAX_COUNT || instances[i].y > instances[i].n)
-			return error_set(err, ERROR_INVALID, 0, "instance %u: %" PRIu64 " events among %" PRIu64, i + 1, instances[i].y, instances[i].n);
+			return error_set(err, ERROR_INVALID, 0, "instance %u: %" PRIu64 " events among %" PRIu64, i + 1, instances[i].y,
+					 instances[i].n);
 		sum_n += instances[i].n;
 		sum_y += instances[i].y;
 	}

@@ -91,7 +91,8 @@ void analysis_what_would_change(const struct analysis *analysis, size_t i, char 
 		return;
 	}
 	if (now->verdict == VERDICT_WORSE || now->verdict == VERDICT_SPLIT_BROKEN) {
-		snprintf(ret, size, "nothing: %s", now->verdict == VERDICT_WORSE ? "harm that was found stays found" : "what was counted cannot be trusted");
+		snprintf(ret, size, "nothing: %s",
+			 now->verdict == VERDICT_WORSE ? "harm that was found stays found" : "what was counted cannot be trusted");
 		return;
 	}
 	if (isnan(after(metric, FINE_AS_IT_IS, 1))) {

@@ -2,8 +2,8 @@
 
 #include "base/alloc.h"
 
-/* The state, version 2. Doubles are written with 17 digits (jansson's default) and read back to the same bits; all of them are finite. A test's state is
- * an array of its doubles without the zeroes at the end. A state of other sizes was stored by a program with other tests. */
+/* The state, version 2. Doubles are written with 17 digits (jansson's default) and read back to the same bits; all of them are finite. A test's state
+ * is an array of its doubles without the zeroes at the end. A state of other sizes was stored by a program with other tests. */
 
 static json_t *count(uint64_t n)
 {

@@ -14,24 +14,24 @@
 struct metric_state {
 	struct sequential_subject subject;
 	const struct sequential_ops *test;
-	double *state;           /* the test's, state_size bytes */
+	double *state; /* the test's, state_size bytes */
 	size_t state_size;
-	bool decides;            /* it has a bound and is not shown only */
-	bool harm_before_split;  /* found worse before the split broke: stays worse */
-	bool no_data;            /* its source answered with nothing */
+	bool decides;           /* it has a bound and is not shown only */
+	bool harm_before_split; /* found worse before the split broke: stays worse */
+	bool no_data;           /* its source answered with nothing */
 	uint64_t blocks;
 	uint64_t looks[N_VERDICTS];
-	char trouble[120];       /* why its source does not answer; "": it does */
+	char trouble[120]; /* why its source does not answer; "": it does */
 };
 
 struct analysis {
 	const struct rollout_spec *spec;
 	double alpha;
 	unsigned step;
-	uint64_t blocks;         /* of all metrics: the seed of what is drawn */
+	uint64_t blocks; /* of all metrics: the seed of what is drawn */
 	bool provider_answers;
-	bool split_broken;       /* since the check fired */
-	uint32_t weight_ppm;     /* the router's last block's, for the measures of sources; 0: not known */
+	bool split_broken;                    /* since the check fired */
+	uint32_t weight_ppm;                  /* the router's last block's, for the measures of sources; 0: not known */
 	uint64_t step_stable, step_candidate; /* the router's, completed in this step */
 	struct split_check split;
 	struct metric_state metrics[ROLLOUT_MAX_METRICS];

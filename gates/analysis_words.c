@@ -32,8 +32,7 @@ static int compared(const struct analysis_metric *spec, const struct metric_verd
 		return snprintf(ret, size, "%s: a distance of %.3g, between %.3g and %.3g (at most %.3g)", metric->metric, metric->estimate,
 				metric->low, metric->high, metric->margin);
 	case METRIC_MEAN:
-		return snprintf(ret, size, "%s: %.4g against %.4g (margin %.3g)", metric->metric, metric->candidate, metric->stable,
-				metric->margin);
+		return snprintf(ret, size, "%s: %.4g against %.4g (margin %.3g)", metric->metric, metric->candidate, metric->stable, metric->margin);
 	}
 	abort();
 }
@@ -85,7 +84,8 @@ void analysis_reason(const struct analysis *analysis, const struct metric_verdic
 	switch (ret->verdict) {
 	case VERDICT_SPLIT_BROKEN:
 		snprintf(ret->reason, size,
-			 "traffic is not split as it should be: %" PRIu64 " of %" PRIu64 " requests went to the candidate at a share of %.3g%%, p %.2g",
+			 "traffic is not split as it should be: %" PRIu64 " of %" PRIu64
+			 " requests went to the candidate at a share of %.3g%%, p %.2g",
 			 analysis->split.n_b, analysis->split.n_a + analysis->split.n_b, analysis->split.ppm / 1e4, ret->split_p);
 		break;
 	case VERDICT_PROVIDER_ERROR:

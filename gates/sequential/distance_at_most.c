@@ -1,9 +1,9 @@
 /* Distance between the arms' distributions.
  *
- * Total variation with a known share: the e-processes of categorical.h's drift ("above" over the whole rollout, "below" in this step), which hold while the
- * classes themselves drift over the day. Else, and for PSI: a confidence sequence, whose level at which it leaves the bound is an anytime-valid
- * p-value; it needs each arm's distribution to stand still. The two-sample e-test ("any difference at all?") is shown beside and never decides: with
- * enough requests it finds differences that nobody minds. */
+ * Total variation with a known share: the e-processes of categorical.h's drift ("above" over the whole rollout, "below" in this step), which hold
+ * while the classes themselves drift over the day. Else, and for PSI: a confidence sequence, whose level at which it leaves the bound is an
+ * anytime-valid p-value; it needs each arm's distribution to stand still. The two-sample e-test ("any difference at all?") is shown beside and never
+ * decides: with enough requests it finds differences that nobody minds. */
 #include "gates/sequential/rows.h"
 #include "gates/stats/categorical.h"
 
@@ -13,14 +13,17 @@
 #define SHARPEST_AT 10000.0
 
 /* All doubles, all zero = fresh. */
-struct distance_side { double a[MEASURE_CATEGORIES], b[MEASURE_CATEGORIES], n_a, n_b; struct drift drift; };
+struct distance_side {
+	double a[MEASURE_CATEGORIES], b[MEASURE_CATEGORIES], n_a, n_b;
+	struct drift drift;
+};
 struct distances {
 	struct distance_side whole, step;
 	struct categorical alike;
-	double n;                 /* categories */
-	double share;             /* the candidate's, last known; 0: never */
-	double low, high;         /* of the whole, two-sided at alpha */
-	double worse, fine;       /* the largest -ln p so far (fine: of this step) */
+	double n;           /* categories */
+	double share;       /* the candidate's, last known; 0: never */
+	double low, high;   /* of the whole, two-sided at alpha */
+	double worse, fine; /* the largest -ln p so far (fine: of this step) */
 };
 
 _Static_assert(CATEGORIES_MAX == MEASURE_CATEGORIES, "the kernels take what sources tell");
@@ -147,7 +150,9 @@ static void read_state(const struct sequential_subject *subject, const void *sta
 	*ret = (struct sequential_reading){
 		.stable = (double)NAN,
 		.candidate = (double)NAN,
-		.estimate = !known ? (double)NAN : is_psi(subject) ? psi_estimate(n, whole->a, whole->b, SMOOTHING) : tv_estimate(n, whole->a, whole->b),
+		.estimate = !known            ? (double)NAN
+			    : is_psi(subject) ? psi_estimate(n, whole->a, whole->b, SMOOTHING)
+					      : tv_estimate(n, whole->a, whole->b),
 		.low = known ? d->low : (double)NAN,
 		.high = known ? d->high : (double)NAN,
 		.bound = bounded(subject->metric) ? subject->metric->at_most : (double)NAN,

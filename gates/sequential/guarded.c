@@ -11,7 +11,7 @@
 #define GROSS_WEIGHT 0.25
 #define GROSS_FIRST 2.0 /* times 1/alpha times stable's average, in the first window */
 #define GROSS_THEN 1.0
-#define GROSS_MORE 1.0  /* event more than was seen */
+#define GROSS_MORE 1.0 /* event more than was seen */
 #define TEMPERED_WEIGHT 0.5
 
 void guarded_arm_of(const struct measure_arm *arm, const uint32_t *ids, struct guarded_arm *ret)

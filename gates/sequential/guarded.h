@@ -1,22 +1,20 @@
 /* Trials and events of two arms, tested in one direction behind the guard against bursts that the rollout asked for.
  *
  *   none          block 2x2 e-process; requests are independent given the rate.
- *   default       a weighted mean of two e-processes. First burst_guard.h: the arms' noise ratio is integrated out, its size learned from stable's own
- *                 instances; it holds for noise up to a coefficient of variation of 1, and is slow where one copy stands against one.
- *                 For harm, with weight 1/4, gross: block 2x2 against margin + B times stable's average rate so far (one event more than was seen), B = 2 / alpha
- *                 in the first window and 1 / alpha from then on. It holds as long as no copy's bad minute is worse than that: with gamma noise of CV 1
- *                 and a base rate far above the margin that fails in about 2% of rollouts at alpha 0.05 (by simulation all false alarms together stay
- *                 below 5%), with a base rate below a third of the margin hardly ever. It finds a candidate that fails outright within seconds.
- *                 For safety, with weight 1/2, tempered (below), once stable's copies have been compared a few times: it holds as far as stable's dispersion
- *                 so far tells the noise.
- *   exchangeable  exchangeable.h on windows of burst length: ranks; exact, slow.
- *   tempered      block 2x2, each factor's logarithm divided by stable's dispersion (tempering.h).
- * Blocks may be as short as one likes: they are merged here into windows of BURST_WINDOW_MS (or of one block, if that is longer).
+ *   default       a weighted mean of two e-processes. First burst_guard.h: the arms' noise ratio is integrated out, its size learned from stable's
+ * own instances; it holds for noise up to a coefficient of variation of 1, and is slow where one copy stands against one. For harm, with weight 1/4,
+ * gross: block 2x2 against margin + B times stable's average rate so far (one event more than was seen), B = 2 / alpha in the first window and 1 /
+ * alpha from then on. It holds as long as no copy's bad minute is worse than that: with gamma noise of CV 1 and a base rate far above the margin that
+ * fails in about 2% of rollouts at alpha 0.05 (by simulation all false alarms together stay below 5%), with a base rate below a third of the margin
+ * hardly ever. It finds a candidate that fails outright within seconds. For safety, with weight 1/2, tempered (below), once stable's copies have been
+ * compared a few times: it holds as far as stable's dispersion so far tells the noise. exchangeable  exchangeable.h on windows of burst length:
+ * ranks; exact, slow. tempered      block 2x2, each factor's logarithm divided by stable's dispersion (tempering.h). Blocks may be as short as one
+ * likes: they are merged here into windows of BURST_WINDOW_MS (or of one block, if that is longer).
  *
- * The guards know margins only. A ratio r becomes one: events that are bad are thinned, each of the candidate's kept with probability 1/r, so that the
- * boundary theta_b = r theta_a is theta_b' = theta_a of the thinned ones, exactly (above 100,000 events in a block y/r is taken, whose own
- * spread is below 0.3%). With events that are good, harm asks in failures for more: f_b > f_a + 1 - 1/r implies theta_b < theta_a / r; fine has
- * no such margin and is tempered instead. */
+ * The guards know margins only. A ratio r becomes one: events that are bad are thinned, each of the candidate's kept with probability 1/r, so that
+ * the boundary theta_b = r theta_a is theta_b' = theta_a of the thinned ones, exactly (above 100,000 events in a block y/r is taken, whose own spread
+ * is below 0.3%). With events that are good, harm asks in failures for more: f_b > f_a + 1 - 1/r implies theta_b < theta_a / r; fine has no such
+ * margin and is tempered instead. */
 #ifndef GATES_SEQUENTIAL_GUARDED_H
 #define GATES_SEQUENTIAL_GUARDED_H
 
@@ -27,7 +25,7 @@
 /* One arm's trials and events, by instance where that is known. */
 struct guarded_arm {
 	uint64_t n, y;
-	unsigned n_instances;      /* at least 1 */
+	unsigned n_instances; /* at least 1 */
 	struct instance_counts instances[MEASURE_INSTANCES];
 	double names[MEASURE_INSTANCES]; /* 0: not known by instance */
 };
@@ -43,12 +41,12 @@ struct guarded_window {
 
 /* All doubles, all zero = fresh. */
 struct guarded {
-	double log_max;           /* the largest ln E so far */
+	double log_max;                      /* the largest ln E so far */
 	double span_ms, weight_ppm, is_open; /* of the present window */
-	struct tempering noise;   /* over finished windows */
+	struct tempering noise;              /* over finished windows */
 	struct guarded_window stable, candidate;
-	double n_a, y_a;          /* stable's so far, of bad events */
-	struct eprocess plain;    /* none and tempered; default: gross, or tempered */
+	double n_a, y_a;       /* stable's so far, of bad events */
+	struct eprocess plain; /* none and tempered; default: gross, or tempered */
 	union {
 		struct burst_guard guard;
 		struct exchangeable ranks;

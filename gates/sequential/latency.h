@@ -5,7 +5,9 @@
 #include "gates/sequential/sequential.h"
 
 /* All doubles, all zero = fresh. */
-struct latency_arm { double buckets[LATENCY_LADDER_BUCKETS], n, step_n, sum_us; };
+struct latency_arm {
+	double buckets[LATENCY_LADDER_BUCKETS], n, step_n, sum_us;
+};
 
 void latency_arm_add(struct latency_arm *arm, const struct arm_counts *counts);
 /* Milliseconds: the quantile, or the mean for q = 0; NAN without data. */

@@ -5,11 +5,11 @@
 #include <math.h>
 
 #define BELIEVED_AFTER 1.0 /* comparison of windows: tails are noisier, and one must not wait for them for ever */
-#define RESOLUTION_MS 1.0 /* what the routers' timers are rounded down to */
+#define RESOLUTION_MS 1.0  /* what the routers' timers are rounded down to */
 
 /* All doubles, all zero = fresh. */
 struct latency_ratio {
-	struct exceedance test;   /* holds stable's ladder too, but not its sum */
+	struct exceedance test; /* holds stable's ladder too, but not its sum */
 	struct latency_arm stable, candidate;
 	/* Behind the guard, unused with `bursts: none`: harm of the pair just below the quantile; fine of the pairs at its two sides. */
 	struct guarded harm, fine[EXCEEDANCE_SLOTS - 1];
@@ -29,8 +29,8 @@ static size_t state_size(const struct sequential_subject *subject)
 
 static struct guarded_question question_of(const struct sequential_subject *subject, enum block_null null)
 {
-	return (struct guarded_question){{BOUNDARY_MARGIN, 0}, LOWER_IS_BETTER, null, null == NULL_NOT_WORSE ? subject->alpha_each : subject->alpha,
-					 BELIEVED_AFTER};
+	return (struct guarded_question){
+		{BOUNDARY_MARGIN, 0}, LOWER_IS_BETTER, null, null == NULL_NOT_WORSE ? subject->alpha_each : subject->alpha, BELIEVED_AFTER};
 }
 
 /* A pair's counts as trials and events: margin 0, the ratio is in the edges. Latencies are not known by instance. */

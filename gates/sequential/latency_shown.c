@@ -4,7 +4,9 @@
 #include <math.h>
 
 /* All doubles, all zero = fresh. */
-struct latency_shown { struct latency_arm stable, candidate; };
+struct latency_shown {
+	struct latency_arm stable, candidate;
+};
 
 static bool takes(const struct analysis_metric *metric)
 {

@@ -1,9 +1,9 @@
 /* A bounded mean as trials and events: n values within [0, 1] that sum to s count as n trials with s events.
  *
- * The block factor is c^s times a constant, and c^x <= 1 - x + x c for x in [0, 1], so its expectation is at most that of Bernoulli trials of the same
- * mean: every e-process of rates is one of means. s is rounded at random to one of its two neighbours, with the probabilities that keep its
- * mean. The factor is convex in the sum and trials are the more spread of the two, so this costs nothing either (Jensen). Only sums are needed, never the values;
- * what is lost is that values with little spread could be told apart sooner. */
+ * The block factor is c^s times a constant, and c^x <= 1 - x + x c for x in [0, 1], so its expectation is at most that of Bernoulli trials of the
+ * same mean: every e-process of rates is one of means. s is rounded at random to one of its two neighbours, with the probabilities that keep its
+ * mean. The factor is convex in the sum and trials are the more spread of the two, so this costs nothing either (Jensen). Only sums are needed, never
+ * the values; what is lost is that values with little spread could be told apart sooner. */
 #include "gates/sequential/rates.h"
 #include "gates/sequential/rows.h"
 #include "gates/stats/rng.h"
@@ -13,7 +13,8 @@
 /* All doubles, all zero = fresh. */
 struct mean_margin {
 	struct rates rates;
-	double sum_a, sum_b; /* as they came */
+	double sum_a, sum_b;     /* as they came */
+	double weight, weighted; /* sum of n_a n_b / (n_a + n_b), and with it of the blocks' differences */
 };
 
 static double range_of(const struct analysis_metric *metric)
@@ -63,8 +64,14 @@ static void add(const struct sequential_subject *subject, void *state, const str
 	guarded_arm_of(&stable, NULL, &counts.stable);
 	guarded_arm_of(&candidate, NULL, &counts.candidate);
 	rates_add(&mean->rates, subject, &counts, boundary_of(subject));
-	mean->sum_a += block->measure->stable.sum;
-	mean->sum_b += block->measure->candidate.sum;
+	const struct measure_arm *a = &block->measure->stable, *b = &block->measure->candidate;
+	mean->sum_a += a->sum;
+	mean->sum_b += b->sum;
+	if (a->n && b->n) {
+		double weight = (double)a->n / (double)(a->n + b->n) * (double)b->n;
+		mean->weight += weight;
+		mean->weighted += weight * (b->sum / (double)b->n - a->sum / (double)a->n);
+	}
 }
 
 static void step(const struct sequential_subject *subject, void *state)
@@ -80,7 +87,7 @@ static void read_state(const struct sequential_subject *subject, const void *sta
 	rates_read(&mean->rates, subject, BOUNDARY_MARGIN, ret);
 	ret->stable = mean->rates.n_a > 0 ? mean->sum_a / mean->rates.n_a : (double)NAN;
 	ret->candidate = mean->rates.n_b > 0 ? mean->sum_b / mean->rates.n_b : (double)NAN;
-	ret->estimate *= range;
+	ret->estimate = mean->weight > 0 ? mean->weighted / mean->weight : (double)NAN;
 	ret->low *= range;
 	ret->high *= range;
 	ret->bound = bounded(subject->metric) ? fmax(subject->metric->margin, 0) : (double)NAN;

@@ -7,13 +7,13 @@
 
 /* All doubles, all zero = fresh. */
 struct rates {
-	double n_a, y_a, n_b, y_b;         /* over the whole rollout */
+	double n_a, y_a, n_b, y_b; /* over the whole rollout */
 	double step_n_a, step_n_b;
 	union {
 		struct rate_difference difference;
 		struct rate_ratio ratio;
 	} interval;
-	struct guarded harm, fine;         /* fine: of this step */
+	struct guarded harm, fine; /* fine: of this step */
 };
 
 /* Stable's rate as the bets take it, from what was seen before: half a percent of bad events on the word of ten requests at first. Any

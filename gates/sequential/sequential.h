@@ -34,13 +34,13 @@ struct sequential_block {
 };
 
 struct sequential_reading {
-	double stable, candidate;             /* estimates over the whole rollout; NAN without data */
-	double estimate, low, high, bound;    /* what is bounded, its 1 - alpha confidence sequence, and the bound; NAN: none */
-	double log_e_worse, log_e_fine;       /* the largest so far (fine: of this step); 0 without evidence */
-	double log_e_any;                     /* DISTRIBUTION: against "both arms answer alike", shown beside; else 0 */
+	double stable, candidate;          /* estimates over the whole rollout; NAN without data */
+	double estimate, low, high, bound; /* what is bounded, its 1 - alpha confidence sequence, and the bound; NAN: none */
+	double log_e_worse, log_e_fine;    /* the largest so far (fine: of this step); 0 without evidence */
+	double log_e_any;                  /* DISTRIBUTION: against "both arms answer alike", shown beside; else 0 */
 	double n_stable, n_candidate, step_n_stable, step_n_candidate;
-	double dispersion;                    /* of the stable arm over burst-long windows, at least 1; NAN: not measured */
-	const char *unit;                     /* "%", "ms", "" */
+	double dispersion; /* of the stable arm over burst-long windows, at least 1; NAN: not measured */
+	const char *unit;  /* "%", "ms", "" */
 };
 
 /* Room for an imagined block. */
@@ -50,12 +50,12 @@ struct sequential_space {
 };
 
 struct sequential_ops {
-	const char *name;                     /* "rate_margin" */
-	const char *doc;                      /* one line for people */
-	const char *source;                   /* of the formula */
+	const char *name;   /* "rate_margin" */
+	const char *doc;    /* one line for people */
+	const char *source; /* of the formula */
 	enum metric_kind kind;
-	bool (*takes)(const struct analysis_metric *metric); /* among those of its kind; the first row that takes it has it */
-	bool (*bounded)(const struct analysis_metric *metric); /* whether it can decide: it has a bound */
+	bool (*takes)(const struct analysis_metric *metric);            /* among those of its kind; the first row that takes it has it */
+	bool (*bounded)(const struct analysis_metric *metric);          /* whether it can decide: it has a bound */
 	size_t (*state_size)(const struct sequential_subject *subject); /* bytes, a multiple of sizeof(double) */
 	/* Blocks that lack an arm change counts only; empty ones change nothing. The block has been checked (analysis.h). */
 	void (*add)(const struct sequential_subject *subject, void *state, const struct sequential_block *block);

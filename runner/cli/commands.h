@@ -2,6 +2,7 @@
 #ifndef RUNNER_CLI_COMMANDS_H
 #define RUNNER_CLI_COMMANDS_H
 
+int cli_analyze(int argc, char **argv); /* analyze.c; the only one here that asks nobody but a file */
 int cli_ps(int argc, char **argv);
 int cli_show(int argc, char **argv);
 int cli_logs(int argc, char **argv);

@@ -24,6 +24,7 @@ const struct cli_command cli_commands[] = {
 	{"validate", "Pipelines", "DATA... --schema FILE | --infer DATA", "check data against its schema", validate_command},
 	{"score", "Pipelines", "--predictions DATA --task TASK ...", "measure a model's predictions", score_command},
 	{"gate", "Pipelines", "--rules FILE --metrics FILE [--baseline FILE]", "judge numbers by rules", gate_command},
+	{"analyze", "Pipelines", "[--alpha A] [--margin NAME=0.5%] ... FILE|-", "a rollout's tests on recorded counts", cli_analyze},
 	{"build", "Pipelines", "--spec FILE --context DIR --layout DIR [--tag NAME]", "build an image from files", build_command},
 
 	{"ps", "Runs", "[--state STATE] [--repository NAME] [--limit N] [--json]", "list runs", cli_ps},
