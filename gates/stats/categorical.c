@@ -47,7 +47,7 @@ static double stretch(const struct categorical *state, const struct categorical_
 
 double categorical_now(const struct categorical *state, const struct categorical_test *test)
 {
-	double each[CATEGORICAL_MIXTURE_MAX];
+	double each[CATEGORICAL_MIXTURE_MAX] = {0};
 	for (size_t i = 0; i < test->n_k; i++)
 		each[i] = state->log_done[i] + stretch(state, test, test->k[i]);
 	return log_mean(each, test->n_k);
@@ -81,7 +81,7 @@ static double log_gamma(double x)
 
 double categorical_fit_log_e(const struct categorical_test *test, const double *pi, const double *counts)
 {
-	double each[CATEGORICAL_MIXTURE_MAX], whole = total(pi, test->n), seen = total(counts, test->n);
+	double each[CATEGORICAL_MIXTURE_MAX] = {0}, whole = total(pi, test->n), seen = total(counts, test->n);
 	for (size_t i = 0; i < test->n_k; i++) {
 		double k = test->k[i], sum = log_gamma(k) - log_gamma(k + seen);
 		for (size_t j = 0; j < test->n; j++) {
