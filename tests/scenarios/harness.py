@@ -231,6 +231,12 @@ class Daemon:
     def live(self, name="prod"):
         return (self.target(name)["live"] or {}).get("version")
 
+    def events(self, subject=None, kind=None):
+        """The event log, oldest first."""
+        lines = command("curl", "-sSf", "--unix-socket", self.socket, "http://penstock/v1/events?after=0" +
+                        (f"&subject={subject}" if subject else "")).out.splitlines()
+        return [e for e in map(json.loads, lines) if kind in (None, e["kind"])]
+
     # -- HTTP --------------------------------------------------------------------------------------------------------
     def http(self, method, path, body=None, headers=None):
         host, port = self.address.rsplit(":", 1)
@@ -408,6 +414,262 @@ class Model(Repository):
         shown = self.daemon.wait_run(run, lambda shown: (shown["rollout"] or {}).get("state") == "stepping")
         equal((shown["rollout"] or {}).get("state"), "stepping", f"the rollout of run {run} ({shown['reason']})")
         return shown
+
+
+# -- a service that can be told to misbehave --------------------------------------------------------------------------------
+# Its model is a file of JSON; what is wrong with a release is in there too. A request to a copy's own port changes that copy alone.
+SERVER = '''import asyncio, json, os, signal, socket
+START = os.urandom(6).hex()
+KNOBS = json.load(open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "model.json")))
+RELEASE = os.environ.get("PENSTOCK_RELEASE", "dev")
+
+class Connection(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport, self.data = transport, b""
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data):
+        self.data += data
+        while b"\\r\\n\\r\\n" in self.data:
+            head, rest = self.data.split(b"\\r\\n\\r\\n", 1)
+            length = next((int(l.split(b":")[1]) for l in head.split(b"\\r\\n") if l.lower().startswith(b"content-length:")), 0)
+            if len(rest) < length:
+                return
+            self.data = rest[length:]
+            self.answer(head.split(b" ")[1].decode())
+
+    def answer(self, path):
+        if path.startswith("/knob/"):
+            KNOBS[path[6:]] = True
+        elif KNOBS.get("hang"):
+            return
+        if path == "/verify":
+            KNOBS["verified"] = KNOBS.get("verified", 0) + 1
+        if path == "/knob/die":
+            print("told to die", flush=True)
+            os._exit(3)
+        ill = path == "/healthz" and KNOBS.get("ill") or path == "/predict" and KNOBS.get("fail")
+        body = json.dumps({"release": RELEASE, "start": START, "knobs": KNOBS}).encode()
+        self.transport.write((f"HTTP/1.1 {'500 Sorry' if ill else '200 OK'}\\r\\nContent-Length: {len(body)}\\r\\n"
+                              f"X-Release: {RELEASE}\\r\\n\\r\\n").encode() + body)
+
+async def main():
+    if KNOBS.get("crash"):
+        print("no such model: weights.bin", flush=True)
+        os._exit(3)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    await loop.create_server(Connection, "127.0.0.1", int(os.environ["PORT"]), backlog=512)
+    await stop.wait()
+
+asyncio.run(main())
+'''
+
+
+class Service(Model):
+    """A small service in place of the quickstart's model: an image of two files, and the deploy stage that the scenario asks for."""
+
+    def __init__(self, dir, penstock, deploy, preview=False, rate=100, more=""):
+        first = free_range()
+        self.frontend, self.preview = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        shown = f', preview: "{self.preview}"' if preview else ""
+        targets = (f'targets:\n  prod:\n    process: {{frontend: "{self.frontend}", ports: {first}-{first + 39}, drain: 2s, grace: 2s{shown}{more}}}\n'
+                   "    allow: {branches: [main]}\n")
+        self.daemon = Daemon(dir, penstock, ["service"], targets=targets).start()
+        Repository.__init__(self, self.daemon, "service", {"serve.py": SERVER})
+        self.rate, self.load, self.stats = rate, None, os.path.join(dir, "load.json")
+        self.deploy(**deploy)
+        self.model(content=0)
+
+    def deploy(self, version="auto", **body):
+        body = dict({"target": "prod", "image": "image", "health": {"within": "20s"}, "keep_old": "30s"}, **body)
+        build = {"image": "registry.local/service", "base": "host", "entrypoint": ["python3", "-S", "/app/serve.py"], "version": version,
+                 "layers": [{"from": "serve.py", "to": "/app/"}, {"from": "model.json", "to": "/app/"}]}
+        self.write(".penstock.yml", json.dumps({"version": 1, "name": "service", "on": {"push": {"branches": ["main"]}}, "stages": {
+            "image": {"build": build}, "release": {"needs": ["image"], "deploy": body}}}, indent=2))
+
+    def model(self, **knobs):
+        self.write("model.json", json.dumps(knobs))
+
+    def push_model(self, **knobs):
+        """The run's number; nothing is waited for."""
+        self.model(**knobs)
+        return self.push(f"Model {knobs}")
+
+    def first(self, **knobs):
+        """The version of a release that is live."""
+        run = self.push_model(**knobs)
+        equal(self.daemon.wait_run(run)["outcome"], "success", f"run {run} ({self.daemon.show(run)['reason']})")
+        return self.daemon.live()
+
+    def rollout(self, run):
+        return self.daemon.show(run)["rollout"] or {}
+
+    def until(self, run, *states, seconds=40):
+        """The run's rollout, once it is in one of these states."""
+        def there():
+            rollout = self.rollout(run)
+            state = rollout.get("state") or (self.daemon.show(run)["state"] == "finished" and "none")
+            check(state in states or state not in ("promoted", "rolled_back", "failed", "none"),
+                  f"the rollout of run {run} is {state}: {rollout.get('reason')}")
+            return rollout if state in states else None
+        try:
+            return wait(f"the rollout of run {run} to be {' or '.join(states)}", there, seconds)
+        except AssertionError as problem:
+            rollout = {k: v for k, v in self.rollout(run).items() if k not in ("spec", "policies")}
+            raise AssertionError(f"{problem}\n{json.dumps(rollout, indent=2)}") from None
+
+    def ask(self, address=None, path="/predict"):
+        """One request, as a client makes it; the answer's JSON as `json`, an answer by HAProxy itself as text."""
+        host, port = (address or self.frontend).rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        finally:
+            connection.close()
+
+    def copies(self, version=None):
+        """[{id, port, start, version}] of the copies that answer; `start` is another one after each start."""
+        found = []
+        for folder in sorted(os.listdir(os.path.join(self.daemon.state, "targets/prod/instances"))):
+            try:
+                with open(os.path.join(self.daemon.state, "targets/prod/instances", folder, "instance.json")) as f:
+                    port = json.load(f)["port"]
+                said = self.ask(f"127.0.0.1:{port}").json
+            except (OSError, ValueError, http.client.HTTPException):
+                continue
+            if version in (None, said["release"]):
+                found.append({"id": folder, "port": port, "start": said["start"], "version": said["release"]})
+        return found
+
+    def knob(self, copy, name):
+        try:
+            self.ask(f"127.0.0.1:{copy['port']}", "/knob/" + name)
+        except (OSError, http.client.HTTPException):
+            check(name in ("die", "hang"), f"the knob {name}")
+
+    def replays(self, rollout):
+        """What was decided can be computed again."""
+        report = self.daemon.penstock("replay", str(rollout))
+        contains(report.out, "agree", "the replay's report")
+
+
+# -- a service that behaves as its scenario says -----------------------------------------------------------------------
+SERVICE = """version: 1
+name: shop
+on:
+  push: {branches: [main]}
+stages:
+  image:
+    build:
+      image: registry.local/shop
+      base: host
+      layers: [{from: serve.py, to: /app/}, {from: behaviour.json, to: /app/}]
+      entrypoint: [python3, /app/serve.py]
+      port: 8080
+  release:
+    needs: [image]
+    deploy:
+      target: prod
+      image: image
+      strategy: {canary: {steps: %s, hold: {at_least: %s, at_most: %s}}}
+      analysis: %s
+      keep_old: 0s
+"""
+
+
+class Service(Model):
+    """service/serve.py with a pipeline of two stages: to be released, judged by `metrics`, and looked at again afterwards."""
+
+    def __init__(self, dir, penstock, metrics, steps="[50%]", at_least="1s", at_most="1m", policies="", rate=300, more="", ports=None):
+        first = ports or free_range(12)
+        self.frontend, self.ports = f"127.0.0.1:{free_port()}", range(first, first + 12)
+        targets = (f'targets:\n  prod:\n    process: {{frontend: "{self.frontend}", ports: {first}-{first + 11}}}\n'
+                   "    allow: {branches: [main]}\n")
+        self.daemon = Daemon(dir, penstock, ["shop"], targets=targets, more=more).start()
+        analysis = "{metrics: [%s]%s}" % (", ".join(metrics), ", " + policies if policies else "")
+        with open(os.path.join(HERE, "service", "serve.py")) as f:
+            serve = f.read()
+        Repository.__init__(self, self.daemon, "shop", {"serve.py": serve, ".penstock.yml": SERVICE % (steps, at_least, at_most, analysis)})
+        self.behaviour = {"ms": 0, "classes": {"cat": 0.5, "dog": 0.3, "fox": 0.2}, "orders": 0.5}
+        self.rate, self.load, self.stats = rate, None, os.path.join(dir, "load.json")
+
+    def behave(self, **changes):
+        self.behaviour.update(changes)
+        self.write("behaviour.json", json.dumps(self.behaviour))
+
+    def release(self, message, **behaviour):
+        self.behave(**behaviour)
+        return super().release(message)
+
+    def candidate(self, message, **behaviour):
+        """Pushes it and waits until it is judged; the run."""
+        self.behave(**behaviour)
+        run = self.push(message)
+        self.until_stepping(run)
+        return run
+
+    def end_load(self):
+        check(super().end_load() == 0, "no release of a service fails")
+
+    def rollout(self, run):
+        return self.daemon.show(run)["rollout"]
+
+    def explained(self, rollout):
+        return self.daemon.penstock("explain", str(rollout)).out
+
+    def look_back(self, rollout, *metrics):
+        """What every rollout must allow afterwards: decisions that can be computed again, an explanation, verdicts as metrics."""
+        replayed = self.daemon.ask("replay", str(rollout))
+        check(replayed["agree"] and replayed["decisions"] == replayed["agreed"] > 0, f"the replay agrees: {replayed}")
+        explained, page = self.explained(rollout), self.daemon.http("GET", "/metrics").body.decode()
+        for metric in metrics:
+            contains(explained, metric, "the explanation")
+            contains(page, f'penstock_rollout_metric_verdict{{target="prod",metric="{metric}"', "the daemon's metrics")
+            contains(page, f'penstock_rollout_verdict_looks', "the daemon's metrics")
+        return replayed
+
+
+class Prometheus:
+    """Debian's, with an operator's short intervals, scraping every port that a copy may have."""
+
+    def __init__(self, dir, ports):
+        self.dir, self.process, self.address = dir, None, f"127.0.0.1:{free_port()}"
+        self.config = os.path.join(dir, "prometheus.yml")
+        targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+        with open(self.config, "w") as f:
+            f.write("global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+                    f"scrape_configs: [{{job_name: shop, static_configs: [{{targets: [{targets}]}}]}}]\n")
+        self.source = f'metric_sources:\n  prom: {{prometheus: {{url: "http://{self.address}", step: 1s, timeout: 3s}}}}\n'
+
+    def start(self):
+        self.process = subprocess.Popen(["prometheus", "--config.file=" + self.config, f"--storage.tsdb.path={self.dir}/tsdb",
+                                         "--web.listen-address=" + self.address, "--log.level=error"], stdin=subprocess.DEVNULL)
+        children.append(self.process)
+        wait("Prometheus", self.is_ready, 30)
+        return self
+
+    def get(self, path):
+        connection = http.client.HTTPConnection(self.address, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        except OSError:
+            return Answer(0, b"")
+        finally:
+            connection.close()
+
+    def is_ready(self):
+        check(self.process.poll() is None, "Prometheus runs")
+        return self.get("/-/ready").status == 200
+
+    def kill9(self):
+        self.process.kill()
+        self.process.wait()
 
 
 # -- the end --------------------------------------------------------------------------------------------------------------
