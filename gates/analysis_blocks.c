@@ -181,20 +181,18 @@ json_t *measure_to_json(const struct measure *measure, enum metric_kind kind)
 static int read_whole(const json_t *value, const char *what, uint64_t *ret, struct error **err)
 {
 	if (!json_is_integer(value))
-		return error_set(err, ERROR_INVALID, 0, "%s: expected an integer", what);
+		return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected an integer", what);
 	if (json_integer_value(value) < 0)
-		return error_set(err, ERROR_INVALID, 0, "%s: negative", what);
+		return error_set(err, ERROR_INVALID, 0, "key \"%s\": negative", what);
 	if ((uint64_t)json_integer_value(value) > MAX_COUNT)
-		return error_set(err, ERROR_INVALID, 0, "%s: beyond 2^53", what);
+		return error_set(err, ERROR_INVALID, 0, "key \"%s\": beyond 2^53", what);
 	*ret = (uint64_t)json_integer_value(value);
 	return 0;
 }
 
 static int read_count(const json_t *json, const char *key, uint64_t *ret, struct error **err)
 {
-	if (read_whole(json_object_get(json, key), key, ret, err) < 0)
-		return error_context(err, "key");
-	return 0;
+	return read_whole(json_object_get(json, key), key, ret, err);
 }
 
 static int read_row(const json_t *row, size_t columns, const char *what, uint64_t *ret, struct error **err)
@@ -281,7 +279,9 @@ int analysis_block_from_json(const json_t *json, struct analysis_block *ret, str
 	    json_need_int(json, "to_ms", &block.to_ms, err) < 0 || read_arm(json, "stable", &block.stable, err) < 0 ||
 	    read_arm(json, "candidate", &block.candidate, err) < 0)
 		return error_context(err, "block of counts");
-	block.weight_ppm = weight > 1000000 ? UINT32_MAX : (uint32_t)weight;
+	if (weight > 1000000)
+		return error_set(err, ERROR_INVALID, 0, "block of counts: a share of %" PRIu64 " millionths", weight);
+	block.weight_ppm = (uint32_t)weight;
 	if (analysis_check_block(&block, err) < 0)
 		return -1;
 	*ret = block;

@@ -27,6 +27,15 @@ static struct boundary boundary_of(const struct sequential_subject *subject)
 	return (struct boundary){BOUNDARY_MARGIN, fmin(fmax(subject->metric->margin / range_of(subject->metric), 0), 0.999)};
 }
 
+/* Ranks need copies to rank, and rates well below one half: the default guard stands in. */
+static struct sequential_subject guarded_subject(const struct sequential_subject *subject)
+{
+	struct sequential_subject ret = *subject;
+	if (ret.bursts == BURSTS_EXCHANGEABLE)
+		ret.bursts = BURSTS_DEFAULT;
+	return ret;
+}
+
 static bool takes(const struct analysis_metric *metric)
 {
 	(void)metric;
@@ -63,7 +72,8 @@ static void add(const struct sequential_subject *subject, void *state, const str
 	struct measure_arm candidate = as_trials(subject->metric, &block->measure->candidate, &rng);
 	guarded_arm_of(&stable, NULL, &counts.stable);
 	guarded_arm_of(&candidate, NULL, &counts.candidate);
-	rates_add(&mean->rates, subject, &counts, boundary_of(subject));
+	const struct sequential_subject guarded = guarded_subject(subject);
+	rates_add(&mean->rates, &guarded, &counts, boundary_of(subject));
 	const struct measure_arm *a = &block->measure->stable, *b = &block->measure->candidate;
 	mean->sum_a += a->sum;
 	mean->sum_b += b->sum;
@@ -77,7 +87,8 @@ static void add(const struct sequential_subject *subject, void *state, const str
 static void step(const struct sequential_subject *subject, void *state)
 {
 	struct mean_margin *mean = state;
-	rates_step(&mean->rates, subject, boundary_of(subject));
+	const struct sequential_subject guarded = guarded_subject(subject);
+	rates_step(&mean->rates, &guarded, boundary_of(subject));
 }
 
 static void read_state(const struct sequential_subject *subject, const void *state, struct sequential_reading *ret)
