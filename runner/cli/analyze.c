@@ -213,8 +213,15 @@ static void note(struct since *since, enum verdict verdict, uint64_t block)
 
 static void look(struct analysis *analysis, struct course *course, struct analysis_verdict *verdict)
 {
+	bool decides = false;
 	analysis_verdict(analysis, verdict);
 	analysis_look(analysis, verdict);
+	for (size_t i = 0; i < verdict->n_metrics; i++)
+		decides = decides || !verdict->metrics[i].informational;
+	if (!decides) { /* a rollout would go by time; here there is none */
+		verdict->verdict = VERDICT_UNDECIDED;
+		snprintf(verdict->reason, sizeof(verdict->reason), "no metric decides: all are shown only");
+	}
 	note(&course->whole, verdict->verdict, course->blocks);
 	for (size_t i = 0; i < verdict->n_metrics; i++)
 		note(&course->metrics[i], verdict->metrics[i].verdict, course->blocks);

@@ -26,8 +26,8 @@ static const struct world worlds[] = {
 
 static const enum burst_guard_kind guards[] = {BURSTS_DEFAULT, BURSTS_NONE, BURSTS_EXCHANGEABLE, BURSTS_TEMPERED};
 
-#define EACH(subject)                                                        \
-	for (size_t each = 0; each < ARRAY_SIZE(worlds) * ARRAY_SIZE(guards); each++) \
+#define EACH(subject)                                                                                                                                \
+	for (size_t each = 0; each < ARRAY_SIZE(worlds) * ARRAY_SIZE(guards); each++)                                                                \
 		for (struct sequential_subject subject = subject_of(each); subject.metric; subject.metric = NULL)
 
 static struct sequential_subject subject_of(size_t each)
@@ -66,7 +66,8 @@ static void draw_arm(struct rng *rng, const struct analysis_metric *metric, uint
 }
 
 /* A block of `seconds`; the share is a quarter. */
-static void feed(const struct sequential_subject *subject, void *state, struct rng *rng, uint64_t n, double a, double b, double seconds, uint64_t number)
+static void feed(const struct sequential_subject *subject, void *state, struct rng *rng, uint64_t n, double a, double b, double seconds,
+		 uint64_t number)
 {
 	static struct measure measure;
 	static struct arm_counts stable, candidate;
@@ -173,8 +174,8 @@ static void on_the_boundary_neither_is_said_often(void **state)
 			fine += reading.log_e_fine >= log(20);
 		}
 		if (worse > alarms_allowed(RUNS, 0.05) || fine > alarms_allowed(RUNS, 0.05))
-			fail_msg("%s, metric %zu, guard %zu: %d worse, %d fine of %d", test->name, each / ARRAY_SIZE(guards), each % ARRAY_SIZE(guards),
-				 worse, fine, RUNS);
+			fail_msg("%s, metric %zu, guard %zu: %d worse, %d fine of %d", test->name, each / ARRAY_SIZE(guards),
+				 each % ARRAY_SIZE(guards), worse, fine, RUNS);
 	}
 }
 
