@@ -1,5 +1,6 @@
 """Blue-green: verified on the preview address while live traffic stays, approved, all traffic at once, and back at once within keep_old."""
-from harness import Service, check, contains, equal, scenario, wait
+from harness import check, contains, equal, scenario, wait
+from puppet import Puppet
 
 CHECK = """import json, os, sys, urllib.request
 url = os.environ["PENSTOCK_PREVIEW_URL"]
@@ -14,7 +15,7 @@ sys.exit(said["release"] != os.environ["PENSTOCK_VERSION"])
 def story(dir, penstock):
     deploy = {"replicas": 2, "keep_old": "60s",
               "strategy": {"blue_green": {"verify": {"run": "python3 tests/verify.py", "timeout": "1m"}, "approve": True}}}
-    service = Service(dir, penstock, deploy, preview=True)
+    service = Puppet(dir, penstock, deploy, preview=True)
     daemon = service.daemon
     service.write("tests/verify.py", CHECK)
     first = service.first(content=1)

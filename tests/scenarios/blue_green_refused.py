@@ -1,5 +1,6 @@
 """Blue-green that fails its verification: exit code and last line in the reason, a time-out, no preview, a daemon killed meanwhile."""
-from harness import Service, contains, equal, scenario, wait
+from harness import contains, equal, scenario, wait
+from puppet import Puppet
 
 # Once: a second run would be counted by the copy. It waits for the knob "go", then for its end.
 SLOW = """import json, os, urllib.request
@@ -25,7 +26,7 @@ def refused(service, run, live, *words, outcome="rolled_back"):
 
 
 def story(dir, penstock):
-    service = Service(dir, penstock, {"strategy": strategy("echo predictions differ by 12%; exit 7")}, preview=True)
+    service = Puppet(dir, penstock, {"strategy": strategy("echo predictions differ by 12%; exit 7")}, preview=True)
     daemon = service.daemon
     first = service.first(content=1)
     service.start_load()

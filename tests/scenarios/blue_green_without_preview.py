@@ -1,9 +1,10 @@
 """A verification on a target that has no preview address: the reason names the key that is missing."""
-from harness import Service, contains, equal, scenario
+from harness import contains, equal, scenario
+from puppet import Puppet
 
 
 def story(dir, penstock):
-    service = Service(dir, penstock, {"strategy": {"blue_green": {"verify": "true"}}})
+    service = Puppet(dir, penstock, {"strategy": {"blue_green": {"verify": "true"}}})
     first = service.first(content=1)
     shown = service.daemon.wait_run(service.push_model(content=2))
     equal(shown["outcome"], "infra", f"the run ({shown['reason']})")

@@ -1,11 +1,12 @@
 """A release that was live within rollback_window goes live again at once; one that was taken back is judged again."""
-from harness import Service, check, contains, equal, scenario, wait
+from harness import check, contains, equal, scenario, wait
+from puppet import Puppet
 
 
 def story(dir, penstock):
     # Nobody sends requests to be judged by, and the holds are long: only the fast track ends in this scenario.
     canary = {"canary": {"steps": ["10%"], "hold": {"at_least": "10m", "at_most": "1h"}}}
-    service = Service(dir, penstock, {"strategy": canary, "rollback_window": "1h", "keep_old": "30s"})
+    service = Puppet(dir, penstock, {"strategy": canary, "rollback_window": "1h", "keep_old": "30s"})
     daemon = service.daemon
     service.model(content=1)
     first_run = service.push("First")

@@ -1,10 +1,11 @@
 """A newer release in the middle of a canary: it waits for the end where the rollout says so, and takes its place where it does not."""
-from harness import Service, contains, equal, scenario, wait
+from harness import contains, equal, scenario, wait
+from puppet import Puppet
 
 
 def story(dir, penstock):
     canary = {"canary": {"steps": ["10%", "50%"], "hold": {"at_least": "10m", "at_most": "1h"}}}
-    service = Service(dir, penstock, {"strategy": canary, "newer_release": "wait", "keep_old": "2s"})
+    service = Puppet(dir, penstock, {"strategy": canary, "newer_release": "wait", "keep_old": "2s"})
     daemon = service.daemon
     first = service.first(content=1)
     service.start_load()

@@ -1,5 +1,6 @@
 """Canary steps that wait for people, with copies and holds of their own; an early approval counts, promote leaves one step."""
-from harness import Service, contains, equal, scenario, wait
+from harness import contains, equal, scenario, wait
+from puppet import Puppet
 
 STEPS = [
     {"weight": "10%", "replicas": 1, "hold": {"at_least": "1s"}, "pause": True},
@@ -12,7 +13,7 @@ STEPS = [
 def story(dir, penstock):
     analysis = {"min_requests": 10, "metrics": [{"metric": "error_rate", "no_worse_than": "stable", "margin": "20%"}]}
     deploy = {"replicas": 3, "analysis": analysis, "strategy": {"canary": {"steps": STEPS, "hold": {"at_least": "1s", "at_most": "5m"}}}}
-    service = Service(dir, penstock, deploy, rate=300)
+    service = Puppet(dir, penstock, deploy, rate=300)
     daemon = service.daemon
     first = service.first(content=1)
     service.start_load()
