@@ -237,11 +237,17 @@ static int save_turn(struct watched *watched, const struct rollout_input *input,
 	struct core *core = watched->rollouts->core;
 	struct active *active = watched->active;
 	const struct rollout *before = &active->machine, *now = &out->next;
-	if (out->new_step && active->analysis)
+	cleanup_json json_t *afresh = NULL;
+	if (out->new_step && active->analysis) {
+		/* What people are shown is the new step's, of which nothing is known yet. */
+		struct analysis_verdict nothing_yet;
 		analysis_step(active->analysis, now->step);
+		analysis_verdict(active->analysis, &nothing_yet);
+		afresh = verdict_json(&active->spec, active->analysis, &nothing_yet);
+	}
 	bool news = counted || out->changed_state || out->new_step;
 	bool changed;
-	if (active_save(core, active, now, news ? verdict : NULL, &changed, err) < 0 || (changed && keep_turn(watched, input, out, err) < 0))
+	if (active_save(core, active, now, afresh ? afresh : news ? verdict : NULL, &changed, err) < 0 || (changed && keep_turn(watched, input, out, err) < 0))
 		return -1;
 	if (out->changed_desired &&
 	    db_run(core->db, err, "UPDATE target SET generation = ? WHERE name = ?", "is", (int64_t)now->generation, watched->name) < 0)

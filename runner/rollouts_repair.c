@@ -142,6 +142,12 @@ static bool differs(const struct desired *want, const struct actual *actual, cha
 			return true;
 		}
 	}
+	const char *shown = want->preview && want->preview <= want->n_arms ? want->arms[want->preview - 1].release->image : "";
+	if (actual->preview_url[0] && strcmp(actual->preview_image, shown) != 0) {
+		snprintf(ret, size, "the preview address shows %.19s instead of %.19s", actual->preview_image[0] ? actual->preview_image : "nothing",
+			 shown[0] ? shown : "nothing");
+		return true;
+	}
 	for (unsigned i = 0; i < actual->n_arms && i < MAX_ARMS; i++) {
 		bool wanted = false;
 		for (unsigned j = 0; j < want->n_arms; j++)

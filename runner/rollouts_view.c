@@ -1,6 +1,7 @@
 #include "runner/rollouts_view.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "runner/rollouts_priv.h"
 
 #define MAX_SHOWN 200
@@ -92,6 +93,9 @@ static void show_machine(json_t *shown, const char *text, bool waits)
 	set(shown, "waits_for", json_string(waits ? "the rollout before it" : machine.waits_for));
 	set(shown, "held", json_boolean(machine.held));
 	set(shown, "generation", json_integer((json_int_t)machine.generation));
+	int64_t until = machine.state == ROLLOUT_PAUSED ? machine.state_since_ms : clock_wall_ms();
+	int64_t elapsed = readable && rollout_is_judged(&machine) && machine.step_confirmed ? until - machine.step_since_ms - machine.paused_ms : 0;
+	set(shown, "step_elapsed_ms", json_integer(elapsed > 0 ? elapsed : 0));
 	set(shown, "fast_track", json_boolean(machine.fast_track));
 	set(shown, "emergency", json_boolean(machine.emergency));
 	set(shown, "approved_by", json_string(machine.approved_by));

@@ -8,8 +8,8 @@
  * {"id", "target", "state" ("waiting": for the one before it), "step" (from 1; 0: no step yet), "steps", "weight_ppm", "run", "stage",
  *  "strategy", "candidate": {"id", "version", "image", "run", "commit"}, "stable": the same or null, "verdict": {...} or null,
  *  "reason", "decided_by", "waits_for", "held", "asked" ("", "supersede", "cancel"), "created_ms", "finished_ms" or null,
- *  "alpha", "spec": the whole rollout_spec, "policies": {"undecided", "no_data", "provider_error", "split_broken"}, "fast_track",
- *  "emergency", "approved_by", "verify": {"status": "none" | "running" | "passed" | "failed", "why"},
+ *  "alpha", "spec": the whole rollout_spec, "policies": {"undecided", "no_data", "provider_error", "split_broken"}, "step_elapsed_ms" (0 outside a
+ *  step; pauses do not count), "fast_track", "emergency", "approved_by", "verify": {"status": "none" | "running" | "passed" | "failed", "why"},
  *  "actual": as in targets_json, or null when it is not active or the target does not answer}
  * "verdict": {"verdict", "reason", "split_p", "step_candidate_requests", "at_ms", "metrics": [{"metric", "test", "unit", "source" (null: the
  *  router), "verdict", "informational", "stable", "candidate", "estimate", "low", "high", "margin", "log_e_worse", "log_threshold_worse",

@@ -286,8 +286,13 @@ static void add_policies(struct screen *screen, const json_t *rollout)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		buf_addf(&text, "%s%s: %s", i ? "; " : "", verdict_words(names[i]),
 			 policy_words(json_string_or(policies, names[i], json_string_or(spec, names[i], "hold"))));
+	int64_t lasted = json_int_or(rollout, "step_elapsed_ms", 0);
+	char so_far[SPAN_SIZE + 16] = "", span[SPAN_SIZE];
+	clock_span((uint64_t)lasted, span);
+	if (lasted > 0)
+		snprintf(so_far, sizeof(so_far), " (%s so far)", span);
 	if (most)
-		say(screen, "policies", INK_PLAIN, "act when a step has lasted %s, pauses not counted: %s. Worse: go back at once", at_most,
+		say(screen, "policies", INK_PLAIN, "act when a step has lasted %s%s, pauses not counted: %s. Worse: go back at once", at_most, so_far,
 		    text.data);
 	else
 		say(screen, "policies", INK_PLAIN, "never act: hold.at_most is not set. Worse: go back at once");
