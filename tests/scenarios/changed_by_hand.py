@@ -3,7 +3,8 @@ import os
 import signal
 import socket
 
-from harness import Service, check, contains, equal, scenario, wait
+from harness import check, contains, equal, scenario, wait
+from puppet import Puppet
 
 
 def admin(service, command):
@@ -43,7 +44,7 @@ def split(service):
 
 def story(dir, penstock):
     canary = {"canary": {"steps": ["20%"], "hold": {"at_least": "10m", "at_most": "1h"}}}
-    service = Service(dir, penstock, {"replicas": 2, "strategy": canary})
+    service = Puppet(dir, penstock, {"replicas": 2, "strategy": canary})
     daemon = service.daemon
     first = service.first(content=1)
     service.start_load()

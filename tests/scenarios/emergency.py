@@ -1,5 +1,6 @@
 """Stable is broken and the fix has to go out: promote --full gets it live, whatever state stable is in; rollback --now with one copy left."""
-from harness import Service, check, contains, equal, scenario, wait
+from harness import check, contains, equal, scenario, wait
+from puppet import Puppet
 
 
 def ready(daemon, version):
@@ -10,7 +11,7 @@ def ready(daemon, version):
 def story(dir, penstock):
     canary = {"canary": {"steps": ["10%"], "hold": {"at_least": "10m", "at_most": "1h"}}}
     analysis = {"metrics": [{"metric": "error_rate", "no_worse_than": "stable", "margin": "1%"}]}
-    service = Service(dir, penstock, {"replicas": 2, "strategy": canary, "analysis": analysis, "keep_old": "60s"})
+    service = Puppet(dir, penstock, {"replicas": 2, "strategy": canary, "analysis": analysis, "keep_old": "60s"})
     daemon = service.daemon
     first = service.first(content=1)
     # All copies of stable are dead, and stay so: their health check fails from now on.

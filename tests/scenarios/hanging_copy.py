@@ -1,9 +1,10 @@
 """A copy that takes connections and never answers is restarted after health.restart_after; one that crashes again and again is told."""
-from harness import Service, check, contains, equal, scenario, wait
+from harness import check, contains, equal, scenario, wait
+from puppet import Puppet
 
 
 def story(dir, penstock):
-    service = Service(dir, penstock, {"replicas": 2, "health": {"within": "20s", "restart_after": "2s"}})
+    service = Puppet(dir, penstock, {"replicas": 2, "health": {"within": "20s", "restart_after": "2s"}})
     daemon = service.daemon
     first = service.first(content=1)
     before = {c["id"]: c["start"] for c in service.copies()}
