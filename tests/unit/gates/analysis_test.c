@@ -83,52 +83,6 @@ static enum verdict verdict_of(const struct analysis *analysis)
 
 /* ---- kernels ---- */
 
-/* E over all outcomes of one block is at most 1 on the boundary of the null and inside it: computed, not simulated. */
-static double expectation(uint64_t n_a, uint64_t n_b, double alt_a, double alt_b, double margin, enum block_null null, double a, double b)
-{
-	double sum = 0;
-	for (uint64_t y_a = 0; y_a <= n_a; y_a++) {
-		for (uint64_t y_b = 0; y_b <= n_b; y_b++) {
-			double p = exp(lgamma((double)n_a + 1) - lgamma((double)y_a + 1) - lgamma((double)(n_a - y_a) + 1) + lgamma((double)n_b + 1) -
-				       lgamma((double)y_b + 1) - lgamma((double)(n_b - y_b) + 1)) *
-				   pow(a, (double)y_a) * pow(1 - a, (double)(n_a - y_a)) * pow(b, (double)y_b) * pow(1 - b, (double)(n_b - y_b));
-			const struct block2x2 block = {n_a, y_a, n_b, y_b};
-			sum += p * exp(block2x2_log_factor(&block, alt_a, alt_b, margin, null));
-		}
-	}
-	return sum;
-}
-
-static void a_block_bets_fairly_under_every_null(void **state)
-{
-	(void)state;
-	static const struct {
-		uint64_t n_a, n_b;
-		double alt_a, alt_b, margin;
-		enum block_null null;
-	} bets[] = {
-		{19, 5, 0.01, 0.2, 0.03, NULL_NOT_WORSE},   {12, 12, 0.3, 0.5, 0.0, NULL_NOT_WORSE},  {20, 1, 0.001, 0.9, 0.005, NULL_NOT_WORSE},
-		{19, 5, 0.01, 0.01, 0.03, NULL_NOT_FINE},   {12, 12, 0.3, 0.2, 0.0, NULL_NOT_FINE},   {3, 20, 0.9, 0.5, 0.1, NULL_NOT_FINE},
-		{10, 10, 1e-9, 1e-10, 0.03, NULL_NOT_FINE}, {10, 10, 0.98, 0.5, 0.05, NULL_NOT_FINE}, {10, 10, 0.9, 0.99, 0.05, NULL_NOT_WORSE},
-	};
-	static const double rates[] = {0, 0.001, 0.02, 0.1, 0.5, 0.9, 0.95, 1};
-	for (size_t i = 0; i < ARRAY_SIZE(bets); i++) {
-		for (size_t a = 0; a < ARRAY_SIZE(rates); a++) {
-			for (double beyond = 0; beyond < 1; beyond += 0.11) {
-				double b = rates[a] + bets[i].margin + (bets[i].null == NULL_NOT_WORSE ? -beyond : beyond);
-				if (b < 0 || b > 1)
-					continue;
-				double e = expectation(bets[i].n_a, bets[i].n_b, bets[i].alt_a, bets[i].alt_b, bets[i].margin, bets[i].null, rates[a],
-						       b);
-				assert_true(e <= 1 + 1e-9);
-			}
-		}
-		/* and the bet is worth making where the alternative is true */
-		assert_true(expectation(bets[i].n_a, bets[i].n_b, bets[i].alt_a, bets[i].alt_b, bets[i].margin, bets[i].null, bets[i].alt_a,
-					bets[i].alt_b) > 1);
-	}
-}
-
 static void holm_steps_down(void **state)
 {
 	(void)state;
@@ -792,7 +746,6 @@ static void quantiles_are_upper_edges_of_rungs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_block_bets_fairly_under_every_null),
 		cmocka_unit_test(holm_steps_down),
 		cmocka_unit_test(the_split_check_is_the_mean_of_beta_binomials),
 		cmocka_unit_test(equal_arms_are_seldom_called_worse),
