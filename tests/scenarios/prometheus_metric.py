@@ -3,7 +3,7 @@ that sells as well is promoted."""
 from harness import Prometheus, Service, contains, equal, free_range, scenario
 
 METRIC = ("{metric: orders, source: prom, events: shop_orders_total, total: shop_visits_total, better: higher, no_worse_than: stable, "
-          "margin: 12%, every: 1s}")
+          "margin: 20%, every: 1s}")
 
 
 def story(dir, penstock):
@@ -14,7 +14,7 @@ def story(dir, penstock):
     daemon = service.daemon
     first = service.release("Every second visitor buys", orders=0.5)
     service.start_load()
-    run = service.candidate("Every fifth visitor buys", orders=0.2)
+    run = service.candidate("Every tenth visitor buys", orders=0.1)
     shown = daemon.wait_run(run)
     equal(shown["outcome"], "rolled_back", f"the run ({shown['reason']})")
     contains(shown["rollout"]["reason"], "orders", "the reason")

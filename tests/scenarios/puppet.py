@@ -3,6 +3,7 @@ scenario asks for."""
 import http.client
 import json
 import os
+import socket
 
 from harness import Answer, Daemon, Model, Repository, check, contains, equal, free_port, free_range, wait
 
@@ -137,6 +138,50 @@ class Puppet(Model):
             self.ask(f"127.0.0.1:{copy['port']}", "/knob/" + name)
         except (OSError, http.client.HTTPException):
             check(name in ("die", "hang"), f"the knob {name}")
+
+    def admin(self, command):
+        """A command to HAProxy's own socket, as `socat` would send it; the path is short from its folder alone."""
+        here = os.getcwd()
+        os.chdir(os.path.join(self.daemon.state, "targets/prod/haproxy"))
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(10)
+                s.connect("r.sock")
+                s.sendall(command.encode() + b"\n")
+                answer = b""
+                while more := s.recv(65536):
+                    answer += more
+                return answer.decode()
+        finally:
+            os.chdir(here)
+
+    def server(self, copy):
+        """What HAProxy has of a copy: {"name": "prod-a/i1", "up": True}."""
+        for line in self.admin("show servers state").splitlines():
+            words = line.split()
+            if len(words) > 18 and words[4] == "127.0.0.1" and words[18] == str(copy["port"]):
+                return {"name": f"{words[1]}/{words[3]}", "up": words[5] == "2"}
+        return {"name": None, "up": False}
+
+    def repaired(self, *words, after=0):
+        """The repair that is told with these words, in an event after that one; its id."""
+        def told():
+            return next((e["id"] for e in self.daemon.events("target/prod", "target.repaired")
+                         if e["id"] > after and all(word in e["data"]["found"] for word in words)), None)
+        try:
+            return wait(f"the repair of {words} to be told", told, 30)
+        except AssertionError as problem:
+            raise AssertionError(f"{problem}: {self.daemon.events('target/prod')}") from None
+
+    def end_load(self, faulty=None, lost=0):
+        """As Model's; what crashed may have had up to `lost` requests in hand."""
+        if not lost:
+            return super().end_load(faulty)
+        self.load.terminate()
+        self.load.wait(20)
+        tally = self.tally()
+        check(sum(tally["failed"].values()) <= lost, f"more than {lost} requests failed: {tally['failed']}, {tally['examples']}")
+        check(not [e for e in tally["examples"] if "refused" in e.lower() or "503" in e], f"requests were refused: {tally['examples']}")
 
     def replays(self, rollout):
         """What was decided can be computed again."""
