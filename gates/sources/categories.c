@@ -114,10 +114,21 @@ static int take_buckets(struct category_order *order, const struct sample **of[2
 	return 0;
 }
 
+static int check_names(const struct sample **classes, size_t n, struct error **err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(classes[i]->category) > CATEGORY_NAME_MAX)
+			return error_set(err, ERROR_TOO_LARGE, 0, "the name of a class is longer than %d bytes; choose a label with shorter values",
+					 CATEGORY_NAME_MAX);
+	return 0;
+}
+
 static int take_classes(struct category_order *order, const struct sample **of[2], const size_t n[2], struct error **err)
 {
 	size_t at[2] = {0, 0}, before = order->names.n;
 
+	if (check_names(of[0], n[0], err) < 0 || check_names(of[1], n[1], err) < 0)
+		return -1;
 	while (at[0] < n[0] || at[1] < n[1]) { /* both are sorted: merge, so that the order does not depend on the arm */
 		size_t arm = at[0] == n[0] || (at[1] < n[1] && strcmp(of[1][at[1]]->category, of[0][at[0]]->category) < 0);
 		const char *name = of[arm][at[arm]++]->category;

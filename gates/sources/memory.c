@@ -6,12 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { GROUPS_MAX = 1000 /* in one reading */, PLACES_MAX = 4096 };
+enum { GROUPS_MAX = 1000 /* in one reading */, PLACES_MAX = 4096, NAMES_MAX_BYTES = 32 << 20 /* remembered, of series that are not there now */ };
 
 struct known_series {
 	char *group, *series;
 	enum sample_role role;
 	double value;
+	bool gone; /* its instance has answered without it */
 };
 struct known_group {
 	char *name;
@@ -124,18 +125,25 @@ static int check_samples(const struct arm_samples *samples, struct error **err)
 	return 0;
 }
 
+/* items[from..to) are the group's, possibly none. That a series which was gone counts from zero says nothing about the others. */
 static bool was_reset(const struct series_memory *memory, const struct known_group *group, const struct arm_samples *samples, size_t from, size_t to)
 {
-	double start = start_of(samples, samples->items[from].group);
+	double start = start_of(samples, group->name);
 
 	if (!isnan(start) && !isnan(group->start) && start != group->start)
 		return true;
 	for (size_t i = from; i < to; i++) {
 		const struct known_series *known = find_series(memory, &samples->items[i]);
-		if (known && samples->items[i].value < known->value)
+		if (known && !known->gone && samples->items[i].value < known->value)
 			return true;
 	}
 	return false;
+}
+
+static double change_since(const struct known_series *known, double value)
+{
+	bool afresh = !known || (known->gone && value < known->value);
+	return afresh ? value : value - known->value;
 }
 
 int series_memory_compare(const struct series_memory *memory, struct arm_samples *samples, struct series_changes *ret, struct error **err)
@@ -163,7 +171,7 @@ int series_memory_compare(const struct series_memory *memory, struct arm_samples
 		changes.nothing = changes.nothing && reset;
 		for (size_t i = at; i < next; i++) {
 			const struct known_series *known = reset ? NULL : find_series(memory, &samples->items[i]);
-			changes.change[i] = samples->items[i].value - (known ? known->value : 0);
+			changes.change[i] = change_since(known, samples->items[i].value);
 		}
 	}
 	changes.nothing = changes.nothing || changes.started_afresh;
@@ -221,23 +229,82 @@ static void know_group(struct series_memory *memory, const char *name, double st
 	memory->groups[place].known = true;
 }
 
-/* A series that its instance does not show any more is gone: should it come back, it counts from zero. Those that do not tell by instance
- * may only be late. */
-static bool stays(const struct known_series *known, const struct arm_samples *samples)
+/* The group's samples; where they would stand if there are none. */
+static void range_of(const struct arm_samples *samples, const char *group, size_t *ret_from, size_t *ret_to)
 {
-	if (!answered(samples, known->group))
-		return true;
-	if (*known->group)
-		return false;
+	size_t low = 0, high = samples->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(samples->items[middle].group, group) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (*ret_from = *ret_to = low; *ret_to < samples->n && strcmp(samples->items[*ret_to].group, group) == 0;)
+		++*ret_to;
+}
+
+/* What is not among the samples of an instance that answers goes on where it was should it come back: it may have been left out, and to count
+ * all of it once more would be harm that nobody did. Of an instance that was restarted it begins anew. */
+static bool was_restarted(const struct series_memory *memory, const struct arm_samples *samples, const char *group)
+{
+	size_t from, to;
+	int place = series_memory_place(memory, group);
+
+	range_of(samples, group, &from, &to);
+	return place >= 0 && was_reset(memory, &memory->groups[place], samples, from, to);
+}
+
+static bool is_there(const struct arm_samples *samples, const struct known_series *known)
+{
 	struct sample sample = {.group = known->group, .role = known->role, .series = known->series};
-	return !samples->n || !bsearch(&sample, samples->items, samples->n, sizeof(sample), compare_samples);
+
+	return samples->n && bsearch(&sample, samples->items, samples->n, sizeof(sample), compare_samples);
+}
+
+/* Copies what stays to `ret`, which has room for all, and frees the rest; returns how many. Sums over instances may only be late, restarted or not. */
+static size_t keep_absent(struct series_memory *memory, const struct arm_samples *samples, bool room, struct known_series *ret)
+{
+	size_t n = 0;
+	bool stays = false, answers = false;
+
+	for (size_t i = 0; i < memory->n_series; i++) { /* before any is freed */
+		struct known_series *known = &memory->series[i];
+		if (i == 0 || strcmp(memory->series[i - 1].group, known->group) != 0) {
+			answers = answered(samples, known->group);
+			stays = room && (!answers || !*known->group || !was_restarted(memory, samples, known->group));
+		}
+		known->gone = known->gone || (answers && *known->group);
+		if (stays && !is_there(samples, known)) {
+			ret[n++] = (struct known_series){.group = xstrdup(known->group),
+							 .series = xstrdup(known->series),
+							 .role = known->role,
+							 .value = known->value,
+							 .gone = known->gone};
+		}
+	}
+	for (size_t i = 0; i < memory->n_series; i++) {
+		free(memory->series[i].group);
+		free(memory->series[i].series);
+	}
+	return n;
+}
+
+static bool has_room(const struct series_memory *memory, const struct arm_samples *samples)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < memory->n_series; i++)
+		bytes += strlen(memory->series[i].group) + strlen(memory->series[i].series);
+	return samples->n + memory->n_series <= 2 * (size_t)SAMPLES_MAX && bytes <= NAMES_MAX_BYTES;
 }
 
 void series_memory_keep(struct series_memory *memory, const struct arm_samples *samples)
 {
 	struct known_series *series = xcalloc(samples->n + memory->n_series + 1, sizeof(*series));
 	size_t n = 0;
-	bool room = samples->n + memory->n_series <= 2 * (size_t)SAMPLES_MAX;
+	bool room = has_room(memory, samples);
 
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct sample *sample = &samples->items[i];
@@ -246,14 +313,7 @@ void series_memory_keep(struct series_memory *memory, const struct arm_samples *
 	}
 	for (size_t i = 0; i < memory->n_groups; i++)
 		memory->groups[i].known = memory->groups[i].known && (room || answered(samples, memory->groups[i].name));
-	for (size_t i = 0; i < memory->n_series; i++) {
-		if (room && stays(&memory->series[i], samples)) {
-			series[n++] = memory->series[i];
-			continue;
-		}
-		free(memory->series[i].group);
-		free(memory->series[i].series);
-	}
+	n += keep_absent(memory, samples, room, series + n);
 	free(memory->series);
 	qsort(series, n, sizeof(*series), compare_known);
 	memory->series = series;

@@ -28,7 +28,8 @@ struct series_changes {
 /* Sorts `samples` in place. INVALID, naming the series: twice the same, negative, no whole number, beyond 2^53. TOO_LARGE:
  * too many instances. All values must be finite. */
 int series_memory_compare(const struct series_memory *memory, struct arm_samples *samples, struct series_changes *ret, struct error **err) must_check;
-/* From now on these are the last values. Series of instances that did not answer keep theirs, in case they come back. */
+/* From now on these are the last values. Series that are not there keep theirs, in case they come back, but those
+ * of an instance that was restarted. */
 void series_memory_keep(struct series_memory *memory, const struct arm_samples *samples);
 /* The instance's place in the order of first sight, or -1. */
 int series_memory_place(const struct series_memory *memory, const char *group);

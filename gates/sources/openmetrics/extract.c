@@ -129,18 +129,14 @@ static int extract_value(const struct page *page, const struct selector *selecto
 static int check_count(const struct page *page, const char *family, const struct page_sample *bucket, const char *series, struct arena *arena,
 		       struct error **err)
 {
-	size_t n;
-	char name[512];
-
-	snprintf(name, sizeof(name), "%s_count", family);
-	const struct page_sample *counts = page_find_samples(page, name, &n);
+	const char *name = arena_printf(arena, "%s_count", family);
 	/* name_bucket{...} and name_count{...}: the same labels behind different names. */
 	const char *labels = strchr(series, '{');
 	const char *wanted = arena_printf(arena, "%s%s", name, labels ? labels : "");
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(counts[i].series, wanted) == 0 && counts[i].value != bucket->value)
-			return error_set(err, ERROR_INVALID, 0, "line %zu: %s is %.17g, but its bucket le=\"+Inf\" is %.17g", counts[i].line, wanted,
-					 counts[i].value, bucket->value);
+	const struct page_sample *count = page_find_series(page, name, wanted);
+	if (count && count->value != bucket->value)
+		return error_set(err, ERROR_INVALID, 0, "line %zu: %s is %.17g, but its bucket le=\"+Inf\" is %.17g", count->line, wanted,
+				 count->value, bucket->value);
 	return 0;
 }
 

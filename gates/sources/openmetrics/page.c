@@ -428,6 +428,14 @@ const struct page_sample *page_find_samples(const struct page *page, const char 
 	return n ? &page->samples[low] : NULL;
 }
 
+/* By halves, as a stranger's page may be asked for each of its series. */
+const struct page_sample *page_find_series(const struct page *page, const char *name, const char *series)
+{
+	struct page_sample key = {.name = name, .series = series};
+
+	return page->n_samples ? bsearch(&key, page->samples, page->n_samples, sizeof(key), compare_samples) : NULL;
+}
+
 const char *page_label_value(const struct page_sample *sample, const char *name)
 {
 	for (size_t i = 0; i < sample->n_labels; i++)

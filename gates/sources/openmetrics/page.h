@@ -60,6 +60,8 @@ int page_parse(const char *text, size_t len, bool openmetrics, struct arena *are
 const struct page_family *page_find_family(const struct page *page, const char *name);
 /* The first sample of that name, its fellows follow; *ret_n 0 if there is none. */
 const struct page_sample *page_find_samples(const struct page *page, const char *name, size_t *ret_n);
+/* That one series, as page_sample.series writes it, or NULL. */
+const struct page_sample *page_find_series(const struct page *page, const char *name, const char *series);
 const char *page_label_value(const struct page_sample *sample, const char *name); /* NULL: no such label */
 /* name{...} without one label, for histograms: name_bucket{a="b"} of name_bucket{a="b",le="1"}. In the arena. */
 const char *page_series_without(const struct page_sample *sample, const char *label, struct arena *arena);

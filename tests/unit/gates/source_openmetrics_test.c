@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static char *read_page(size_t *ret_len)
 {
@@ -448,6 +449,30 @@ static void a_page_without_end_is_cut_off(void **state)
 	http_peer_finish(two);
 }
 
+/* As many histograms as fit on a page, each with its count: no work of one for each of all others, or such a page stops the daemon. */
+static void a_page_full_of_histograms_is_read_in_one_go(void **state)
+{
+	(void)state;
+	enum { N = 45000 };
+	struct buf text cleanup_buf;
+	buf_init(&text, PAGE_MAX_BYTES);
+	for (int i = 0; i < N; i++)
+		buf_addf(&text, "h_bucket{x=\"%05d\",le=\"+Inf\"} %d\nh_count{x=\"%05d\"} %d\n", i, i, i, i == N - 1 ? 7 : i);
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	struct selector *h CLEANUP(selector_free) = NULL;
+	struct page page;
+	assert_ok(selector_parse("h", &h, &err), err);
+	assert_ok(page_parse(text.data, text.len, false, arena, &page, &err), err);
+	struct arm_samples samples = {.arena = arena};
+	const struct page_metric metric = {.kind = METRIC_DISTRIBUTION, .distribution = h};
+	clock_t before = clock();
+	assert_int_equal(page_extract(&page, &metric, 0, "x", &samples, &err), -1);
+	assert_true(clock() - before < 10 * CLOCKS_PER_SEC);
+	assert_error(err, ERROR_INVALID, "line 90000: h_count{x=\"44999\"} is 7, but its bucket le=\"+Inf\" is 44999");
+	arm_samples_done(&samples);
+}
+
 static void an_arm_without_copies_has_no_data(void **state)
 {
 	(void)state;
@@ -497,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_of_the_built_in_families_are_understood, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(what_a_copy_answers_wrongly_is_an_error_that_names_it, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_page_without_end_is_cut_off, fixture_setup, fixture_teardown),
+		cmocka_unit_test(a_page_full_of_histograms_is_read_in_one_go),
 		cmocka_unit_test_setup_teardown(an_arm_without_copies_has_no_data, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(who_stops_watching_is_not_called_back, fixture_setup, fixture_teardown),
 	};

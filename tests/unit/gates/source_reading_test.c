@@ -146,9 +146,49 @@ static void new_series_count_from_zero_and_new_instances_from_their_first_readin
 	READ(&stage, {'s', 't', "a", "t", 110}, {'c', 't', "x", "t", 26}, {'c', 'e', "x", "e", 2}, {'c', 't', "y", "t", 5010});
 	assert_int_equal(stage.reading.measure.candidate.n, 6);
 	assert_int_equal(stage.reading.measure.candidate.y, 0);
-	/* A series that its instance dropped counts from zero when it is back. */
+	/* A series that its instance dropped counts from zero when it is back with less. */
 	READ(&stage, {'s', 't', "a", "t", 110}, {'c', 't', "y", "t", 5020}, {'c', 'e', "y", "e", 3});
 	assert_int_equal(stage.reading.measure.candidate.y, 3);
+	assert_int_equal(stage.reading.measure.candidate.n, 10);
+	stage_close(&stage);
+}
+
+/* A page that was cut between two lines, or an exporter that skips a beat. */
+static void a_series_that_was_left_out_once_goes_on_where_it_was(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, METRIC_RATE);
+	READ(&stage, {'s', 't', "a", "t", 100}, {'c', 't', "x", "t", 1000}, {'c', 'e', "x", "e", 400});
+	READ(&stage, {'s', 't', "a", "t", 200}, {'c', 't', "x", "t", 1100});
+	assert_int_equal(stage.reading.measure.candidate.y, 0);
+	READ(&stage, {'s', 't', "a", "t", 300}, {'c', 't', "x", "t", 1200}, {'c', 'e', "x", "e", 402});
+	assert_int_equal(stage.reading.measure.candidate.n, 100);
+	assert_int_equal(stage.reading.measure.candidate.y, 2);
+	/* Restarted: whatever was there before, events that come later have all come since. */
+	READ(&stage, {'s', 't', "a", "t", 400}, {'c', 't', "x", "t", 50}, {'c', 't', "w", "t", 5});
+	READ(&stage, {'s', 't', "a", "t", 500}, {'c', 't', "x", "t", 600}, {'c', 't', "w", "t", 5}, {'c', 'e', "x", "e", 410});
+	assert_int_equal(stage.reading.measure.candidate.n, 550);
+	assert_int_equal(stage.reading.measure.candidate.y, 410);
+	stage_close(&stage);
+}
+
+static void names_of_classes_are_bounded(void **state)
+{
+	(void)state;
+	char name[CATEGORY_NAME_MAX + 2];
+	const struct given given[] = {{'s', 'c', "a", "cat", 5}, {'c', 'c', "x", name, 5}};
+	struct stage stage;
+	stage_open(&stage, METRIC_DISTRIBUTION);
+	memset(name, 'x', sizeof(name));
+	name[CATEGORY_NAME_MAX + 1] = '\0';
+	cleanup_error struct error *err = NULL, *none = NULL;
+	assert_int_equal(stage_read(&stage, given, ARRAY_SIZE(given), &err), -1);
+	assert_error(err, ERROR_TOO_LARGE, "the name of a class is longer than 256 bytes; choose a label with shorter values");
+	assert_int_equal(category_order_count(stage.order), 0);
+	name[CATEGORY_NAME_MAX] = '\0';
+	assert_ok(stage_read(&stage, given, ARRAY_SIZE(given), &none), none);
+	assert_int_equal(category_order_count(stage.order), 2);
 	stage_close(&stage);
 }
 
@@ -440,6 +480,8 @@ int main(void)
 		cmocka_unit_test(counters_are_compared_with_the_reading_before),
 		cmocka_unit_test(a_restarted_instance_counts_from_zero),
 		cmocka_unit_test(new_series_count_from_zero_and_new_instances_from_their_first_reading),
+		cmocka_unit_test(a_series_that_was_left_out_once_goes_on_where_it_was),
+		cmocka_unit_test(names_of_classes_are_bounded),
 		cmocka_unit_test(instances_that_come_and_go_do_not_fill_the_memory),
 		cmocka_unit_test(sums_that_went_down_start_afresh),
 		cmocka_unit_test(events_may_run_ahead_of_their_trials_once),
