@@ -263,8 +263,8 @@ static bool is_there(const struct arm_samples *samples, const struct known_serie
 	return samples->n && bsearch(&sample, samples->items, samples->n, sizeof(sample), compare_samples);
 }
 
-/* Copies what stays to `ret`, which has room for all, and frees the rest; returns how many. Sums over instances may only be late, restarted or not.
- */
+/* Copies what stays to `ret`, which has room for all, and frees the rest; returns how many. Sums over instances may only be late, restarted or
+ * not. */
 static size_t keep_absent(struct series_memory *memory, const struct arm_samples *samples, bool room, struct known_series *ret)
 {
 	size_t n = 0;
