@@ -121,7 +121,7 @@ static int feed_open(struct feed *feed, struct error **err)
 
 /* ---- asking ---- */
 
-static void set_answer(struct feed *feed, int kind, const char *text)
+static void set_answer(struct feed *feed, enum feed_kind kind, const char *text)
 {
 	feed->has_answer = true;
 	feed->answer.metric = feed->metric;

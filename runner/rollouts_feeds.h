@@ -20,9 +20,10 @@ void feeds_free(struct feeds *feeds); /* drops what is in flight; NULL is fine *
 void feeds_ask(struct feeds *feeds, const struct source_arm arms[2], bool afresh);
 
 /* What has come in since: one answer for each call, false when there is no more. */
+enum feed_kind { FEED_MEASURE, FEED_NOTHING_YET, FEED_NO_DATA, FEED_TROUBLE };
 struct feed_answer {
 	size_t metric;
-	enum { FEED_MEASURE, FEED_NOTHING_YET, FEED_NO_DATA, FEED_TROUBLE } kind;
+	enum feed_kind kind;
 	struct measure measure;
 	char text[256]; /* TROUBLE: why; else a note or "" */
 };

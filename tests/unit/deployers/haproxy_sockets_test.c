@@ -126,7 +126,6 @@ static struct sockaddr_un unix_at(const char *path)
 
 static int listen_on(uint16_t *ret_port)
 {
-	cleanup_error struct error *err = NULL;
 	struct sockaddr_in address = {0};
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -283,6 +282,7 @@ static void taken_addresses_are_told(void **state)
 	int fd;
 	(void)state;
 	cleanup_fd int taken = listen_on(&port);
+	assert_true(taken >= 0);
 	cleanup_error struct error *err = NULL, *foreign = NULL;
 	cleanup_free char *text = xasprintf("127.0.0.1:%u", port);
 	cleanup_free char *message =
