@@ -8,6 +8,8 @@ struct replay {
 	struct replay_setup setup;
 	struct analysis *analysis; /* NULL: no metrics */
 	struct rollout machine;
+	bool knows_machine;
+	int64_t last_id;
 	unsigned step; /* of the rows, where no turns tell it */
 	struct replay_report report;
 };
@@ -42,6 +44,8 @@ struct analysis *replay_steal_analysis(struct replay *replay)
 void replay_report(const struct replay *replay, struct replay_report *ret)
 {
 	*ret = replay->report;
+	ret->has_state = replay->knows_machine;
+	ret->state = replay->machine.state;
 }
 
 json_t *replay_verdict_json(const struct analysis_verdict *verdict)
@@ -130,7 +134,7 @@ static int take_begin(struct replay *replay, const json_t *row, struct error **e
 {
 	if (rollout_from_json(json_object_get(row, "machine"), &replay->machine, err) < 0)
 		return -1;
-	replay->report.has_begin = true;
+	replay->report.has_begin = replay->knows_machine = true;
 	return 0;
 }
 
@@ -142,7 +146,8 @@ static void differs(struct replay *replay, int64_t id, const char *what, const j
 		at++;
 	size_t from = at > 60 ? at - 60 : 0;
 	replay->report.differs_at = id;
-	snprintf(replay->report.difference, sizeof(replay->report.difference), "%s: stored ...%.180s; recomputed ...%.180s", what, a + from, b + from);
+	snprintf(replay->report.difference, sizeof(replay->report.difference), "%s: stored ...%.180s; recomputed ...%.180s", what, a + from,
+		 b + from);
 }
 
 static bool same_verdict(struct replay *replay, int64_t id, const json_t *row, const struct analysis_verdict *verdict)
@@ -164,11 +169,14 @@ static int take_turn(struct replay *replay, int64_t id, const json_t *row, struc
 	struct rollout_output out;
 	struct analysis_verdict verdict;
 	struct rollout stored;
-	if (!replay->report.has_begin)
-		return 0; /* what it began with is not known */
 	if (rollout_input_from_json(json_object_get(row, "input"), &store, &input, err) < 0 ||
 	    rollout_from_json(json_object_get(row, "machine"), &stored, err) < 0)
 		return -1;
+	if (!replay->knows_machine) { /* what it began with is not known */
+		replay->machine = stored;
+		replay->knows_machine = true;
+		return 0;
+	}
 	bool judged = replay->analysis && rollout_is_judged(&replay->machine);
 	if (judged)
 		analysis_verdict(replay->analysis, &verdict);
@@ -191,12 +199,24 @@ static int take_turn(struct replay *replay, int64_t id, const json_t *row, struc
 	return 0;
 }
 
+static int check_place(struct replay *replay, int64_t id, const char *kind, struct error **err)
+{
+	if (id <= replay->last_id)
+		return error_set(err, ERROR_INVALID, 0, "it stands behind number %" PRId64, replay->last_id);
+	if (strcmp(kind, "begin") == 0 && replay->last_id)
+		return error_set(err, ERROR_INVALID, 0, "the beginning stands behind number %" PRId64, replay->last_id);
+	replay->last_id = id;
+	return 0;
+}
+
 int replay_row(struct replay *replay, int64_t id, unsigned step, const json_t *row, struct error **err)
 {
 	const char *kind = json_string_or(row, "kind", "counts");
 	bool evidence = strcmp(kind, "begin") != 0 && strcmp(kind, "turn") != 0;
 	int result = -1;
-	if (!replay->report.has_begin && replay->analysis && step != replay->step) {
+	if (check_place(replay, id, kind, err) < 0)
+		return error_context(err, "observation %" PRId64, id);
+	if (!replay->knows_machine && replay->analysis && step != replay->step) {
 		analysis_step(replay->analysis, step);
 		replay->step = step;
 	}

@@ -24,15 +24,18 @@ struct replay *replay_new(const struct replay_setup *setup); /* borrows everythi
 void replay_free(struct replay *replay);
 DEFINE_CLEANUP(struct replay, replay_free);
 
-/* One observation, with its row's id and step. INVALID: it cannot be read (the replay stops being of use then). */
+/* One observation, with its row's id and step. INVALID: it cannot be read, or stands where it cannot (the replay stops being of use then).
+ * A rollout that version 0.1 began and this one ends has no beginning, but turns: the first is taken as it is, the others are recomputed. */
 int replay_row(struct replay *replay, int64_t id, unsigned step, const json_t *row, struct error **err) must_check;
 
 struct replay_report {
-	uint64_t counts, measures, dropped;  /* blocks used, of the router and of sources; stored but not used */
-	uint64_t turns, agreed;              /* decisions recomputed; of these the same */
-	bool has_begin;                      /* false: from before turns were stored; only the evidence could be recomputed */
-	int64_t differs_at;                  /* id of the first row that differs; 0: none */
-	char difference[512];                /* "stored: stepping, step 2 ...; recomputed: ..." */
+	uint64_t counts, measures, dropped; /* blocks used, of the router and of sources; stored but not used */
+	uint64_t turns, agreed;             /* decisions recomputed; of these the same */
+	bool has_begin;                     /* false: from before turns were stored; what came before the first turn is evidence only */
+	bool has_state;                     /* there is a beginning or a turn */
+	enum rollout_state state;           /* as the rows end */
+	int64_t differs_at;                 /* id of the first row that differs; 0: none */
+	char difference[512];               /* "stored: stepping, step 2 ...; recomputed: ..." */
 };
 void replay_report(const struct replay *replay, struct replay_report *ret);
 /* The evidence so far; borrowed, NULL if the rollout has no metrics. */

@@ -123,7 +123,7 @@ static int take_rollout(struct session *session, const char *word, struct error 
 static int take_file(struct session *session, const char *path, struct error **err)
 {
 	cleanup_json json_t *saved = NULL;
-	int64_t last;
+	int64_t last = 0;
 	if (json_read(path, MAX_SAVED, &saved, err) < 0)
 		return -1;
 	if (json_int_or(saved, SAVED_KEY, 0) != 1)
@@ -140,22 +140,40 @@ static int save(const struct session *session, const char *path, struct error **
 	return file_write_atomic(path, text, strlen(text), 0644, err);
 }
 
+/* Rows from whose end some were cut off agree among themselves. */
+static int check_end(const struct session *session, struct error **err)
+{
+	struct replay_report report;
+	enum rollout_state ended;
+	const char *state = json_string_or(session->rollout, "state", "");
+	replay_report(session->replay, &report);
+	if (!report.has_state || !rollout_state_from_name(state, &ended) || !rollout_is_final(ended) || report.state == ended)
+		return 0;
+	return error_set(err, ERROR_INVALID, 0, "the rollout has ended (%s), but its observations end while it is %s: some are missing", state,
+			 rollout_state_name(report.state));
+}
+
 /* ---- telling ---- */
 
 static json_t *report_json(const struct session *session, const struct replay_report *report)
 {
-	return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:o, s:o}", "rollout", (json_int_t)json_int_or(session->rollout, "id", 0),
+	return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "rollout", (json_int_t)json_int_or(session->rollout, "id", 0),
 			 "target", json_string_or(session->rollout, "target", ""), "decisions", (json_int_t)report->turns, "agreed",
 			 (json_int_t)report->agreed, "blocks", (json_int_t)report->counts, "measures", (json_int_t)report->measures, "dropped",
-			 (json_int_t)report->dropped, "evidence_only", !report->has_begin, "agree", report->differs_at == 0, "differs_at",
+			 (json_int_t)report->dropped, "evidence_only", !report->has_state, "agree",
+			 report->turns ? json_boolean(report->differs_at == 0) : json_null(), "differs_at",
 			 report->differs_at ? json_integer(report->differs_at) : json_null(), "difference",
 			 report->difference[0] ? json_string(report->difference) : json_null());
 }
 
-static void tell_evidence(const struct session *session)
+static void tell_evidence(const struct session *session, const struct replay_report *report)
 {
 	struct analysis_verdict verdict;
 	const struct analysis *analysis = replay_analysis(session->replay);
+	if (report->has_state) {
+		printf("what it began with was not stored (version 0.1): decisions before the first one stored could not be recomputed\n");
+		return;
+	}
 	printf("decisions were not stored when this rollout ran (version 0.1): only its evidence could be recomputed\n");
 	if (!analysis)
 		return;
@@ -177,7 +195,7 @@ static int tell(const struct session *session, const struct replay_report *repor
 		printf(", %" PRIu64 " stored but not used", report->dropped);
 	printf("\n");
 	if (!report->has_begin)
-		tell_evidence(session);
+		tell_evidence(session, report);
 	if (report->differs_at)
 		printf("the first difference is in observation %" PRId64 ": %s\n", report->differs_at, report->difference);
 	return status;
@@ -197,7 +215,7 @@ int cli_replay(int argc, char **argv)
 	if (arguments.save)
 		session.kept = json_array();
 	bool file = !rollout_number(word, &number) && path_exists(word);
-	if ((file ? take_file(&session, word, &err) : take_rollout(&session, word, &err)) < 0 ||
+	if ((file ? take_file(&session, word, &err) : take_rollout(&session, word, &err)) < 0 || check_end(&session, &err) < 0 ||
 	    (arguments.save && save(&session, arguments.save, &err) < 0))
 		return cli_fail(&arguments, err);
 	replay_report(session.replay, &report);

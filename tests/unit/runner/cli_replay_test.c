@@ -100,6 +100,43 @@ static void without_stored_decisions_the_evidence_alone_is_recomputed(void **sta
 	assert_non_null(strstr(said.out, "(version 0.1): only its evidence could be recomputed\nthe evidence at its end: worse: error_rate: "));
 }
 
+static json_t *with_rows(const json_t *saved, size_t from, size_t to, bool backwards)
+{
+	json_t *copy = json_deep_copy(saved), *rows = json_array();
+	for (size_t i = from; i < to; i++) {
+		json_t *row = json_array_get(json_object_get(saved, "observations"), i);
+		if (backwards)
+			json_array_insert(rows, 0, row);
+		else
+			json_array_append(rows, row);
+	}
+	json_object_set_new(copy, "observations", rows);
+	return copy;
+}
+
+static void rows_that_are_missing_or_in_another_order_are_told(void **state)
+{
+	cleanup_json json_t *saved = a_canary_that_was_taken_back();
+	size_t n = json_array_size(json_object_get(saved, "observations"));
+	cleanup_json json_t *cut = with_rows(saved, 0, n - 1, false), *backwards = with_rows(saved, 0, n, true),
+			    *tail = with_rows(saved, 1, n, false);
+	cleanup_said struct said said_cut = replay_of(*state, cut, ""), said_backwards = replay_of(*state, backwards, "");
+	assert_int_equal(said_cut.status, 2);
+	assert_non_null(
+		strstr(said_cut.err, "the rollout has ended (rolled_back), but its observations end while it is rolling_back: some are missing"));
+	assert_int_equal(said_backwards.status, 2);
+	assert_non_null(strstr(said_backwards.err, ": it stands behind number "));
+	/* As a rollout that version 0.1 began: what comes behind the first turn is recomputed all the same. */
+	cleanup_said struct said said_tail = replay_of(*state, tail, "");
+	assert_int_equal(said_tail.status, 0);
+	assert_non_null(strstr(said_tail.out, "\nwhat it began with was not stored (version 0.1): "));
+	json_t *candidate = json_object_get(first_row(tail, "counts"), "candidate");
+	json_object_set_new(candidate, "completed", json_integer(json_int_or(candidate, "completed", 0) + 7));
+	json_object_del(candidate, "instances");
+	cleanup_said struct said said_changed = replay_of(*state, tail, "");
+	assert_int_equal(said_changed.status, 1);
+}
+
 static void damaged_files_are_refused(void **state)
 {
 	struct fixture *fixture = *state;
@@ -138,6 +175,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_the_daemon_decided_is_decided_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_changed_count_is_a_difference, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_stored_decisions_the_evidence_alone_is_recomputed, setup, teardown),
+		cmocka_unit_test_setup_teardown(rows_that_are_missing_or_in_another_order_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_files_are_refused, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
