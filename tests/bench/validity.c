@@ -6,7 +6,6 @@
  * every minute); bursts of each instance by itself (the same, drawn for each; of errors only, latencies, classes and scores stay flat there). The
  * last is not promised by tests that see only an arm's sums: their rows there show why the guard is the default, and fail nothing.
  * Exit status 1 if a rate that is promised to be at most alpha is above it with p < 0.001 (one row in a thousand by chance at exactly alpha). */
-#include "gates/stats/beta.h"
 #include "gates/stats/block2x2.h"
 #include "gates/stats/bounded_mean.h"
 #include "gates/stats/burst_guard.h"
@@ -17,6 +16,7 @@
 #include "gates/stats/rate_sequence.h"
 #include "gates/stats/split.h"
 #include "gates/stats/tempering.h"
+#include "tests/bench/validity/report.h"
 #include "tests/support/noisy_counts.h"
 
 #include <stdbool.h>
@@ -29,10 +29,10 @@
 #define REQUESTS 200
 #define BASE 0.01
 #define MARGIN 0.01
-#define ALPHA 0.05
-#define LN_20 2.995732273553991
 #define SHARE (1.0 / 3)
 #define CLASSES 3
+#define ANALYSIS_EVERY 20 /* whole analyses are dear: one run where kernels have so many */
+#define THOROUGH 1000     /* runs from which on whole analyses are simulated with all guards and numbers of copies */
 
 enum world { FLAT, DIURNAL, SHARED, ALONE, WORLDS };
 static const char *const world_names[WORLDS] = {"flat", "diurnal", "bursts shared", "bursts in one"};
@@ -242,33 +242,12 @@ static void judge(const struct tests *t, bool ret_alarmed[N_ROWS])
 	memcpy(ret_alarmed, alarmed, sizeof(alarmed));
 }
 
-/* Clopper and Pearson: the rate at which `hits` or more (low end; or fewer, high end) of n have probability `tail`. */
-static double exact_bound(double hits, double n, double tail, bool low)
-{
-	double left = 0, right = 1;
-	if (low ? hits == 0 : hits == n)
-		return low ? 0 : 1;
-	for (int i = 0; i < 60; i++) {
-		double p = (left + right) / 2;
-		/* P(X >= h) = I_p(h, n - h + 1); P(X <= h) = I_(1-p)(n - h, h + 1) */
-		double log_tail = low ? log_incomplete_beta(hits, n - hits + 1, p, 1 - p) : log_incomplete_beta(n - hits, hits + 1, 1 - p, p);
-		bool beyond = log_tail > log(tail);
-		*(beyond == low ? &right : &left) = p;
-	}
-	return (left + right) / 2;
-}
-
 static bool report(enum world world, const uint64_t *hits, const uint64_t *runs)
 {
 	bool kept = true;
 	for (size_t r = 0; r < N_ROWS; r++) {
-		double n = (double)runs[r], h = (double)hits[r];
 		bool promised = rows[r].promise == ANY_NOISE || (rows[r].promise == SUMS_ONLY && world != ALONE);
-		bool broken = promised && exact_bound(h, n, 0.001, true) > ALPHA;
-		printf("%-42s %-14s %8.0f %7.2f%%  %6.2f .. %5.2f%%  %s\n", rows[r].name, world_names[world], n, 100 * h / n,
-		       100 * exact_bound(h, n, 0.025, true), 100 * exact_bound(h, n, 0.025, false),
-		       broken ? "BROKEN" : promised ? "kept" : "not promised");
-		kept = kept && !broken;
+		kept = report_line(rows[r].name, world_names[world], promised, hits[r], runs[r]) && kept;
 	}
 	return kept;
 }
@@ -276,7 +255,7 @@ static bool report(enum world world, const uint64_t *hits, const uint64_t *runs)
 static bool false_alarms(uint64_t runs)
 {
 	bool kept = true;
-	printf("%-42s %-14s %8s %8s  %16s\n", "false alarms, alpha 5%", "world", "runs", "rate", "exact 95%");
+	report_title("false alarms, alpha 5%");
 	for (enum world world = FLAT; world < WORLDS; world++) {
 		uint64_t hits[N_ROWS] = {0}, n[N_ROWS] = {0};
 		for (uint64_t run = 0; run < runs; run++) {
@@ -292,7 +271,6 @@ static bool false_alarms(uint64_t runs)
 			}
 		}
 		kept = report(world, hits, n) && kept;
-		fflush(stdout);
 	}
 	return kept;
 }
@@ -442,6 +420,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	bool kept = false_alarms(runs);
+	kept = more_kernels(runs) && kept;
+	kept = whole_analyses((runs + ANALYSIS_EVERY - 1) / ANALYSIS_EVERY, runs >= THOROUGH) && kept;
+	kept = whole_rollouts((runs + ANALYSIS_EVERY - 1) / ANALYSIS_EVERY, runs >= THOROUGH) && kept;
 	if (with_power)
 		power(runs < 500 ? runs : 500);
 	return kept ? 0 : 1;
