@@ -213,6 +213,7 @@ static void tell_desired(const struct turn *turn)
 	*desired = (struct desired){
 		.route.kind = ROUTE_RANDOM,
 		.generation = turn->next->generation,
+		.hurry = turn->next->emergency,
 		.health_path = in->spec->health_path,
 		.health_within_ms = in->spec->health_within_ms,
 		.restart_after_ms = in->spec->restart_after_ms,
@@ -232,7 +233,7 @@ static bool same_arm(const struct rollout_arm *a, const struct rollout_arm *b)
 
 static bool same_desired(const struct rollout *a, const struct rollout *b)
 {
-	return same_arm(&a->stable, &b->stable) && same_arm(&a->candidate, &b->candidate) && a->preview == b->preview;
+	return same_arm(&a->stable, &b->stable) && same_arm(&a->candidate, &b->candidate) && a->preview == b->preview && a->emergency == b->emergency;
 }
 
 static bool harm_forbids(enum rollout_command command)

@@ -24,6 +24,7 @@ struct desired {
 	struct route route;
 	uint64_t generation;           /* grows with every change, survives restarts */
 	unsigned preview;              /* 1 + index of the arm that the preview address shows; 0: none, it answers 503 */
+	bool hurry;                    /* an emergency: one ready copy of an arm is enough to raise its weight; the others come up under load */
 	const char *health_path;
 	uint64_t health_within_ms;
 	uint64_t restart_after_ms;     /* a copy that was up and answers no check for so long is restarted; 0: never */
@@ -57,6 +58,10 @@ struct actual {
 	char preview_image[72];        /* what the preview address shows now, read back; "": nothing, or the target has no preview */
 	char preview_url[128];         /* "http://127.0.0.1:9001", or "": the operator gave this target none */
 	char message[160];             /* what is wrong with the router, or "" */
+	uint64_t repairs;              /* since it was opened: what had been as desired, was not any more, and is again by the driver's own doing */
+	bool repairing;                /* one is under way */
+	char repaired[160];            /* what the last repair had found, for people */
+	int64_t repair_took_ms;
 };
 
 /* Counts per image since last asked; `gap` if anything may have been missed since (restart, log gap): start a new block. */

@@ -81,6 +81,7 @@ struct watched {
 
 	struct active *active;
 	char row_error[256];        /* the rollout's row cannot be read: hands off */
+	uint64_t repairs;           /* of the driver's own that were told */
 	char drift[256];            /* found, being repaired */
 	int64_t drift_ms;
 };

@@ -161,24 +161,39 @@ static bool differs(const struct desired *want, const struct actual *actual, cha
 	return false;
 }
 
-static int tell_repaired(struct watched *watched, struct error **err)
+static int tell_repaired(struct watched *watched, const char *found, int64_t after_ms, struct error **err)
 {
-	cleanup_json json_t *data = json_pack("{s:s, s:I}", "found", watched->drift, "after_ms", (json_int_t)(clock_wall_ms() - watched->drift_ms));
-	log_write(LOG_WARNING, watched->subject, "repaired: %s", watched->drift);
+	cleanup_json json_t *data = json_pack("{s:s, s:I}", "found", found, "after_ms", (json_int_t)after_ms);
+	log_write(LOG_WARNING, watched->subject, "repaired: %s", found);
 	watched->drift[0] = '\0';
 	return event_append(watched->rollouts->core, "target.repaired", watched->subject, 0, NULL, data, err);
+}
+
+/* A driver that looks more often than we do has put right what we may not even have seen. */
+static int tell_own_repairs(struct watched *watched, struct error **err)
+{
+	if (!watched->has_actual || watched->actual.repairs == watched->repairs)
+		return 0;
+	watched->repairs = watched->actual.repairs;
+	return tell_repaired(watched, watched->actual.repaired, watched->actual.repair_took_ms, err);
 }
 
 int want_compare(struct watched *watched, struct error **err)
 {
 	char found[sizeof(watched->drift)];
 	const struct actual *actual = watched_actual(watched);
+	if (tell_own_repairs(watched, err) < 0)
+		return -1;
 	if (!watched->has_want || !actual)
 		return 0;
 	bool there = actual->generation >= watched->want.generation;
 	if (actual->router_ok && !differs(&watched->want, actual, found, sizeof(found))) {
-		if (watched->drift[0] && tell_repaired(watched, err) < 0)
-			return -1;
+		if (watched->drift[0] && !actual->repairing) { /* else the driver tells */
+			char drift[sizeof(watched->drift)];
+			memcpy(drift, watched->drift, sizeof(drift));
+			if (tell_repaired(watched, drift, clock_wall_ms() - watched->drift_ms, err) < 0)
+				return -1;
+		}
 		if (there)
 			return 0;
 	} else if (there && !watched->applying && !watched->drift[0]) {

@@ -39,7 +39,7 @@ static bool settings_equal(const struct kept_settings *a, const struct kept_sett
 bool desired_equal(const struct kept_desired *a, const struct kept_desired *b)
 {
 	if (a->plan.n_arms != b->plan.n_arms || a->plan.generation != b->plan.generation || a->plan.preview != b->plan.preview ||
-	    !settings_equal(&a->asked, &b->asked))
+	    a->plan.hurry != b->plan.hurry || !settings_equal(&a->asked, &b->asked))
 		return false;
 	for (unsigned i = 0; i < a->plan.n_arms; i++)
 		if (strcmp(a->plan.arms[i].image, b->plan.arms[i].image) != 0 || a->plan.arms[i].replicas != b->plan.arms[i].replicas ||
@@ -103,7 +103,7 @@ int desired_copy(const struct desired *desired, struct kept_desired *ret, struct
 	if (!health_path_is_sound(health_path))
 		return error_set(err, ERROR_INVALID, 0, "the health path \"%.60s\" must begin with \"/\" and hold no blanks, quotes, #, %% or $",
 				 health_path);
-	struct kept_desired kept = {.plan.generation = desired->generation};
+	struct kept_desired kept = {.plan.generation = desired->generation, .plan.hurry = desired->hurry};
 	for (unsigned i = 0; i < desired->n_arms; i++)
 		if (copy_arm(&desired->arms[i], &kept, err) < 0) {
 			desired_done(&kept);
@@ -183,9 +183,9 @@ int desired_save(const struct process *process, struct error **err)
 						desired->arms[i].version, "commit", desired->arms[i].commit, "release",
 						(json_int_t)desired->arms[i].release_id, "settings", settings_json(&desired->arms[i].settings)));
 	cleanup_json json_t *json =
-		json_pack("{s:b, s:I, s:I, s:i, s:i, s:o, s:O}", "has_desired", process->has_desired, "generation",
+		json_pack("{s:b, s:I, s:I, s:i, s:i, s:b, s:o, s:O}", "has_desired", process->has_desired, "generation",
 			  (json_int_t)desired->plan.generation, "applied", (json_int_t)process->applied, "last_instance", (int)process->last_instance,
-			  "preview", (int)desired->plan.preview, "asked", settings_json(&desired->asked), "arms", arms);
+			  "preview", (int)desired->plan.preview, "hurry", desired->plan.hurry, "asked", settings_json(&desired->asked), "arms", arms);
 	if (!json)
 		return error_set(err, ERROR_INTERNAL, 0, "the desired state cannot be written as JSON");
 	cleanup_free char *text = json_text_pretty(json);
@@ -230,7 +230,7 @@ int desired_load(struct process *process, struct error **err)
 		return 0;
 	if (json_read(path, 1024 * 1024, &json, err) < 0)
 		return -1;
-	struct kept_desired kept = {.plan.generation = (uint64_t)json_int_or(json, "generation", 0)};
+	struct kept_desired kept = {.plan.generation = (uint64_t)json_int_or(json, "generation", 0), .plan.hurry = json_bool_or(json, "hurry", false)};
 	size_t i;
 	json_t *arm;
 	json_array_foreach(json_object_get(json, "arms"), i, arm)

@@ -49,8 +49,10 @@ static void add_instance(struct actual *actual, const struct process *process, c
 	add_address(arm, observed, view, instances_find(&process->instances, view->id));
 	if (!plan_wants(observed, desired, view))
 		return;
+	/* Why one has failed for good says more than what another is still trying. */
+	bool says_more = view->failed || !arm->failed;
 	arm->failed = arm->failed || view->failed;
-	if (view->message[0])
+	if (view->message[0] && says_more)
 		snprintf(arm->message, sizeof(arm->message), "%.*s", (int)sizeof(arm->message) - 1, view->message);
 }
 
@@ -127,7 +129,12 @@ static void on_observed(void *arg, bool runs, const struct router_state *state, 
 	target_actual_fn done = observer->done;
 	void *done_arg = observer->arg;
 	observer_free(observer);
-	struct actual actual = {.generation = process->applied, .seen_at_ms = clock_wall_ms()};
+	struct actual actual = {.generation = process->applied,
+				.seen_at_ms = clock_wall_ms(),
+				.repairs = process->repairs,
+				.repairing = process->unwell && process->found[0],
+				.repair_took_ms = process->repair_took_ms};
+	memcpy(actual.repaired, process->repaired, sizeof(actual.repaired));
 	struct plan_observed observed;
 	struct instance_view *views = NULL;
 	cleanup_error struct error *err = NULL;

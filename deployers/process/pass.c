@@ -133,6 +133,7 @@ static void all_is_well(struct process *process)
 		if (desired_save(process, &err) < 0)
 			log_write(LOG_WARNING, process->subject, "%s", error_message(err));
 	}
+	repair_is_over(process);
 	waiters_tell(process, generation, ERROR_INTERNAL, NULL);
 }
 
@@ -223,6 +224,7 @@ static void on_observed(void *arg, bool runs, const struct router_state *state, 
 		error_set(&err, ERROR_UNAVAILABLE, 0, "%s", error_message(router_err));
 		pass_finished(process, err);
 	} else {
+		repair_note(process, &observed);
 		action_do(process, &observed);
 	}
 	free(views);

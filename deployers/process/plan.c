@@ -282,7 +282,7 @@ static bool arm_may_grow(const struct plan_observed *o, const struct plan_desire
 		}
 		waiting = waiting || instance->waiting;
 	}
-	if (ready && ready >= arm->replicas)
+	if (ready && (ready >= arm->replicas || desired->hurry))
 		return true;
 	/* Going back to an arm that carries traffic must not wait for its last copy; neither is a late copy waited for for ever. */
 	return ready && (plan_weight(o, arm->image) > 0 || (wanted >= arm->replicas && !waiting));

@@ -61,6 +61,7 @@ struct plan_desired {
 	unsigned n_arms;
 	uint64_t generation;
 	unsigned preview; /* 1 + index of the arm that the preview address shows; 0: none, or there is no such address */
+	bool hurry;       /* one copy that is up is enough to raise an arm's weight */
 };
 
 struct plan_observed {

@@ -127,6 +127,7 @@ static int process_open(const struct target_config *config, struct loop *loop, s
 
 static void take_desired(struct process *process, struct kept_desired *kept)
 {
+	repair_is_over(process); /* what is left of it is the way to what is wanted now */
 	desired_done(&process->desired);
 	process->desired = *kept;
 	process->has_desired = true;

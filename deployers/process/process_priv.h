@@ -77,6 +77,12 @@ struct process {
 	bool busy;                   /* a pass is under way */
 	bool again;                  /* something happened meanwhile: look again at once */
 	struct plan_action action;   /* of this pass */
+	bool unwell;                 /* something is done about a state that had been as desired: */
+	char found[160];             /* ... what was found; "": nothing that anybody wants to be told */
+	int64_t unwell_since_ms;     /* monotonic */
+	uint64_t repairs;            /* that have come to their end, for `actual` */
+	char repaired[160];
+	int64_t repair_took_ms;
 	unsigned repeats;            /* passes in a row with this very action */
 	unsigned failures;           /* passes in a row that failed */
 	char trouble[160];           /* of the last failed pass, or "" */
@@ -111,6 +117,10 @@ void pass_finished(struct process *process, struct error *err); /* the action is
 /* Fills in the plan's view; *ret_views is the caller's. */
 int pass_look(struct process *process, bool runs, const struct router_state *state, struct plan_observed *ret, struct instance_view **ret_views,
 	      struct error **err) must_check;
+
+/* repairs.c: telling what somebody changed, or what ended, once it is as desired again. */
+void repair_note(struct process *process, const struct plan_observed *observed); /* action is about to be done */
+void repair_is_over(struct process *process);                                    /* all is as desired */
 
 /* disk.c: HAProxy's files, which a reload or a new HAProxy reads. `observed`: of all copies, in their order. */
 int disk_write_config(struct process *process, const struct plan_observed *observed, struct error **err) must_check;

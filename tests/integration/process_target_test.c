@@ -351,6 +351,8 @@ static void hand_made_changes_are_seen_and_repaired(void **state)
 		seen = rig_arm(&actual, second)->weight_ppm == 900000 && rig_arm(&actual, first)->weight_ppm == 100000;
 	}
 	assert_true(seen);
+	rig_until(rig, (rig_observe(rig, &actual), !actual.repairing && rig_arm(&actual, first)->weight_ppm == ALL));
+	uint64_t told = actual.repairs;
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		free(rig_runtime(rig, changes[i]));
 		/* The same call again: nothing new is asked for, and it is made true. */
@@ -360,6 +362,9 @@ static void hand_made_changes_are_seen_and_repaired(void **state)
 				actual.router_ok && rig_arm(&actual, first)->ready == 1 && rig_arm(&actual, second)->ready == 1));
 		assert_int_equal(rig_arm(&actual, first)->weight_ppm, ALL);
 		assert_int_equal(rig_arm(&actual, second)->weight_ppm, 0);
+		rig_until(rig, (rig_observe(rig, &actual), !actual.repairing && actual.repairs > told));
+		told = actual.repairs;
+		assert_true(strstr(actual.repaired, i < 4 ? "HAProxy's map" : "server") != NULL);
 		cleanup_free char *servers = rig_runtime(rig, "show servers state");
 		assert_null(strstr(servers, "foreign"));
 	}

@@ -93,11 +93,13 @@ static void rollback_is_instant_while_the_old_copies_are_kept(void **state)
 	s.in.command_by = "uid:0(root)";
 	give(&s, ROLLOUT_PROMOTE_FULL);
 	assert_string_equal(s.r.reason, "promoted in an emergency by uid:0(root)");
+	assert_true(s.out.desired.hurry);
 	obey_desired(&s);
 	turn(&s);
 	expect_state(&s, "keeping_old");
 	give(&s, ROLLOUT_ROLLBACK);
 	expect_state(&s, "rolling_back");
+	assert_false(s.out.desired.hurry);
 	assert_int_equal(weight(&s, S), 1000000);
 	assert_int_equal(copies(&s, C), 2);
 	assert_string_equal(s.r.reason, "rolled back by uid:0(root)");

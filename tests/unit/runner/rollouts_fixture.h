@@ -31,6 +31,7 @@ static struct world {
 	bool refuses_open, silent;
 	enum error_code apply_fails; /* 0, which is INVALID: it does not */
 	unsigned applies, opens;
+	uint64_t repairs; /* of the driver's own */
 } world;
 static int64_t now_ms;
 
@@ -91,7 +92,7 @@ static void fake_apply(struct target *target, const struct desired *desired, tar
 
 static void fake_observe(struct target *target, target_actual_fn done, void *arg)
 {
-	struct actual actual = {.generation = world.generation, .router_ok = true, .seen_at_ms = now_ms};
+	struct actual actual = {.generation = world.generation, .router_ok = true, .seen_at_ms = now_ms, .repairs = world.repairs, .repaired = "the map said no", .repair_took_ms = 7};
 	cleanup_error struct error *err = NULL;
 	(void)target;
 	if (world.silent) {

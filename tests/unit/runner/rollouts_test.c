@@ -371,6 +371,17 @@ static void drift_is_put_right_and_told(void **state)
 	assert_string_equal(sql_text("SELECT json_extract(data, '$.found') FROM event WHERE kind = 'target.repaired'"), "1 of 2 copies of v1 exist");
 }
 
+static void what_the_driver_has_put_right_by_itself_is_told_once(void **state)
+{
+	(void)state;
+	first_release();
+	pass(10000);
+	world.repairs++;
+	pass(20000);
+	assert_string_equal(events(), "target.repaired");
+	assert_string_equal(sql_text("SELECT data FROM event WHERE kind = 'target.repaired'"), "{\"after_ms\":7,\"found\":\"the map said no\"}");
+}
+
 static void a_failed_apply_is_tried_again(void **state)
 {
 	(void)state;
@@ -539,6 +550,7 @@ int main(void)
 		test(a_restart_in_every_moment_leads_to_the_same_end),
 		test(an_intent_that_was_never_handed_over_is_handed_over_after_the_restart),
 		test(drift_is_put_right_and_told),
+		test(what_the_driver_has_put_right_by_itself_is_told_once),
 		test(a_failed_apply_is_tried_again),
 		test(what_the_target_can_never_do_ends_infra),
 		test(a_target_that_never_answers_ends_infra),
