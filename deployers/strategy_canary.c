@@ -83,6 +83,13 @@ static enum undecided policy_of(const struct rollout_spec *spec, enum verdict ve
 	abort();
 }
 
+/* The numbers of a reason change with every look. Only another verdict, or another metric ("latency_p99: ..."), is something new to wait for, and to
+ * be told; until then the words stay those of the moment from which it held. */
+static bool holds_for_the_same(const struct rollout *before, const char *why, const char *reason)
+{
+	return before->held && strncmp(before->waits_for, why, strlen(why) - strnlen(reason, 150) + strcspn(reason, ":")) == 0;
+}
+
 static void at_the_end_of_hold(struct turn *turn, const struct analysis_verdict *verdict, const char *reason)
 {
 	const struct rollout_spec *spec = turn->in->spec;
@@ -92,7 +99,7 @@ static void at_the_end_of_hold(struct turn *turn, const struct analysis_verdict 
 	const char *colon = reason[0] ? ": " : "";
 	switch (policy_of(spec, verdict->verdict)) {
 	case UNDECIDED_PROMOTE:
-		snprintf(why, sizeof(why), "%s after %s at %s; the policy is to go on%s%.120s", verdict_name(verdict->verdict), span, share, colon,
+		snprintf(why, sizeof(why), "%s after %s at %s; the policy is to go on%s%.150s", verdict_name(verdict->verdict), span, share, colon,
 			 reason);
 		suffices(turn, "policy", why);
 		return;
@@ -101,8 +108,9 @@ static void at_the_end_of_hold(struct turn *turn, const struct analysis_verdict 
 			reason);
 		return;
 	case UNDECIDED_HOLD:
-		wait_for(turn, true, "a person, or more evidence: %s after %s at %s%s%.120s", verdict_name(verdict->verdict), span, share, colon,
-			 reason);
+		snprintf(why, sizeof(why), "a person, or more evidence: %s after %s at %s%s%.150s", verdict_name(verdict->verdict), span, share,
+			 colon, reason);
+		wait_for(turn, true, "%s", holds_for_the_same(turn->now, why, reason) ? turn->now->waits_for : why);
 		return;
 	}
 	abort();
@@ -112,7 +120,7 @@ static const char *what_is_missing(enum verdict verdict)
 {
 	switch (verdict) {
 	case VERDICT_NO_DATA:
-		return "requests: without traffic there is no verdict";
+		return "requests, or a source's numbers: without them there is no verdict";
 	case VERDICT_PROVIDER_ERROR:
 		return "the source of the counts, which does not answer";
 	case VERDICT_SPLIT_BROKEN:

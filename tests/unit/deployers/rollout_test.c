@@ -220,7 +220,8 @@ static void what_is_not_evidence_never_promotes(void **state)
 		uint64_t requests;
 		const char *waits_before, *waits_after;
 	} cases[] = {
-		{VERDICT_NO_DATA, 0, "requests: without traffic there is no verdict", "a person, or more evidence: no_data after 1m00s at 5%: why"},
+		{VERDICT_NO_DATA, 0, "requests, or a source's numbers: without them there is no verdict",
+		 "a person, or more evidence: no_data after 1m00s at 5%: why"},
 		{VERDICT_PROVIDER_ERROR, 0, "the source of the counts, which does not answer",
 		 "a person, or more evidence: provider_error after 1m00s at 5%: why"},
 		{VERDICT_SPLIT_BROKEN, 900, "the split to be right again; its counts prove nothing",
@@ -245,6 +246,32 @@ static void what_is_not_evidence_never_promotes(void **state)
 		turn_after(&s, 1);
 		assert_int_equal(s.r.step, 1);
 	}
+}
+
+/* Every look has other numbers; people are told once, and again when it is another verdict or another metric that holds it up. */
+static void a_hold_is_told_once_for_each_thing_that_is_waited_for(void **state)
+{
+	(void)state;
+	static const char first[] =
+		"a person, or more evidence: undecided after 1m00s at 5%: latency_p99: 15 ms against 12.5 ms (ratio 1.2) over 9838 requests "
+		"of this step; e-value 1 of 20 for fine, 1 of 40 for worse";
+	struct story s;
+	begin_stepping(&s);
+	s.verdict = (struct analysis_verdict){.verdict = VERDICT_UNDECIDED, .step_candidate_requests = 9838};
+	snprintf(s.verdict.reason, sizeof(s.verdict.reason), "%s", strstr(first, "latency_p99"));
+	turn_after(&s, 60000);
+	assert_true(s.r.held);
+	assert_string_equal(s.r.waits_for, first); /* whole */
+	snprintf(s.verdict.reason, sizeof(s.verdict.reason), "latency_p99: 16 ms against 12.5 ms (ratio 1.2) over 9900 requests");
+	turn_after(&s, 1000);
+	assert_string_equal(s.r.waits_for, first);
+	snprintf(s.verdict.reason, sizeof(s.verdict.reason), "error_rate: 1%% against 1%%");
+	turn_after(&s, 1000);
+	assert_string_equal(s.r.waits_for, "a person, or more evidence: undecided after 1m00s at 5%: error_rate: 1% against 1%");
+	s.verdict.verdict = VERDICT_NO_DATA;
+	snprintf(s.verdict.reason, sizeof(s.verdict.reason), "no data: the candidate has had no requests in this step");
+	turn_after(&s, 1000);
+	assert_non_null(strstr(s.r.waits_for, "evidence: no_data after 1m00s at 5%: no data: "));
 }
 
 static void the_undecided_policy_is_only_for_the_undecided(void **state)
@@ -489,6 +516,7 @@ int main(void)
 		cmocka_unit_test(the_same_image_again_needs_no_steps),
 		cmocka_unit_test(steps_without_metrics_go_by_time),
 		cmocka_unit_test(what_is_not_evidence_never_promotes),
+		cmocka_unit_test(a_hold_is_told_once_for_each_thing_that_is_waited_for),
 		cmocka_unit_test(the_undecided_policy_is_only_for_the_undecided),
 		cmocka_unit_test(a_step_begins_when_its_weight_was_read_back),
 		cmocka_unit_test(an_unanswering_target_changes_nothing),
