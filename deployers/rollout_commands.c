@@ -181,8 +181,9 @@ static const char *promote_full(struct turn *turn)
 	case ROLLOUT_VERIFYING:
 		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted in an emergency by %s", who(turn));
 		break;
-	case ROLLOUT_KEEPING_OLD:
-		return promote(turn);
+	case ROLLOUT_KEEPING_OLD: /* ending it here would take the way back away in an emergency */
+		return "all traffic goes to the candidate already; the old copies are kept so that `rollback` is instant (`promote` without --full "
+		       "ends that)";
 	case ROLLOUT_ROLLING_BACK:
 		if (!next->has_stable)
 			return "the first release is being taken back; push it again";

@@ -491,6 +491,9 @@ static void promote_full_takes_one_ready_copy_whatever_the_state(void **state)
 	expect_state(&s, "keeping_old");
 	turn_after(&s, 99000); /* with one copy of two: that is what was asked for */
 	expect_state(&s, "keeping_old");
+	give(&s, ROLLOUT_PROMOTE_FULL); /* once more, in a hurry: the way back stays */
+	assert_non_null(s.out.refused);
+	assert_false(s.r.skip_waiting);
 }
 
 static void promote_full_beats_the_verdict(void **state)
