@@ -92,10 +92,11 @@ static void holm_steps_down(void **state)
 	holm(log_e, 3, 0.05, bound, rejected);
 	assert_true(fabs(exp(bound[1]) - 60) < 1e-9 && rejected[1]);
 	assert_true(fabs(exp(bound[0]) - 40) < 1e-9 && !rejected[0]);
-	assert_true(fabs(exp(bound[2]) - 20) < 1e-9 && !rejected[2]);
+	assert_true(fabs(exp(bound[2]) - 40) < 1e-9 && !rejected[2]); /* to be the next it would have to reach 40, not 20 */
 	const double weak[] = {log(59), log(59), log(59)};
 	holm(weak, 3, 0.05, bound, rejected);
-	assert_false(rejected[0] || rejected[1] || rejected[2]);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(fabs(exp(bound[i]) - 60) < 1e-9 && !rejected[i]); /* nobody's evidence looks as if it were enough */
 }
 
 /* One stretch, one k of the mixture: statistics as published for the beta-binomial mixture (confseq's unit test, log -.6941012 for
