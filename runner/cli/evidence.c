@@ -25,6 +25,14 @@ const json_t *evidence_asked(const json_t *rollout, const char *metric)
 	return NULL;
 }
 
+int64_t evidence_step_term(const json_t *rollout, const char *key)
+{
+	const json_t *spec = json_object_get(rollout, "spec"), *terms = json_object_get(spec, "terms");
+	int64_t step = json_int_or(rollout, "step", 0);
+	int64_t own = step > 0 ? json_int_or(json_array_get(terms, (size_t)step - 1), key, 0) : 0;
+	return own ? own : json_int_or(spec, key, 0);
+}
+
 enum effect evidence_effect(const json_t *metric, const json_t *asked)
 {
 	const char *kind = json_string_or(asked, "kind", ""), *unit = json_string_or(metric, "unit", "");

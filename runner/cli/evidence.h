@@ -14,6 +14,8 @@ enum effect evidence_effect(const json_t *metric, const json_t *asked);
 const char *evidence_effect_name(enum effect effect); /* "difference", "ratio", "distance" */
 /* The metric's entry in rollout.spec.metrics, or NULL. */
 const json_t *evidence_asked(const json_t *rollout, const char *metric);
+/* A number of the present step's own terms before the strategy's ("hold_at_most_ms"); 0 if neither says it. */
+int64_t evidence_step_term(const json_t *rollout, const char *key);
 
 /* "0.12%", "12.5 ms", "0.4": metric[key], one of "stable", "candidate". */
 void evidence_value(const json_t *metric, const char *key, char ret[EVIDENCE_TEXT]);

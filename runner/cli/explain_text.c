@@ -253,15 +253,6 @@ static void add_split(struct screen *screen, const json_t *verdict)
 	    SPLIT_ALPHA, broken ? "; only harm that was found before still counts" : "");
 }
 
-/* The step's own terms before the strategy's. */
-static int64_t term(const json_t *rollout, const char *key)
-{
-	const json_t *spec = json_object_get(rollout, "spec"), *terms = json_object_get(spec, "terms");
-	int64_t step = json_int_or(rollout, "step", 0);
-	int64_t own = step > 0 ? json_int_or(json_array_get(terms, (size_t)step - 1), key, 0) : 0;
-	return own ? own : json_int_or(spec, key, 0);
-}
-
 static const char *policy_words(const char *policy)
 {
 	return strcmp(policy, "promote") == 0    ? "go on to the next step"
@@ -276,8 +267,8 @@ static void add_policies(struct screen *screen, const json_t *rollout)
 	char at_least[SPAN_SIZE], at_most[SPAN_SIZE], n[EVIDENCE_TEXT], have[EVIDENCE_TEXT];
 	cleanup_buf struct buf text;
 	buf_init(&text, 4096);
-	int64_t most = term(rollout, "hold_at_most_ms");
-	clock_span((uint64_t)term(rollout, "hold_at_least_ms"), at_least);
+	int64_t most = evidence_step_term(rollout, "hold_at_most_ms");
+	clock_span((uint64_t)evidence_step_term(rollout, "hold_at_least_ms"), at_least);
 	clock_span((uint64_t)most, at_most);
 	evidence_count(json_int_or(spec, "min_requests", 0), n);
 	evidence_count(json_int_or(json_object_get(rollout, "verdict"), "step_candidate_requests", 0), have);
@@ -305,7 +296,10 @@ static void add_judgement(struct screen *screen, const json_t *rollout)
 	size_t i;
 	if (!json_is_object(verdict)) {
 		say(screen, "evidence", INK_PLAIN, "none%s",
-		    is_final(rollout) ? ": it was never judged" : ": it is judged when the candidate has its share of the traffic");
+		    is_final(rollout) ? ": it was never judged"
+		    : strcmp(json_string_or(rollout, "strategy", "canary"), "canary") == 0
+			    ? ": it is judged when the candidate has its share of the traffic"
+			    : ": this strategy moves all traffic at once, unjudged");
 		return;
 	}
 	if (json_int_or(verdict, "at_ms", 0))

@@ -43,6 +43,18 @@ static void add_title(struct screen *screen, const json_t *rollout, int64_t now_
 	line_end(&line);
 }
 
+/* How long the step has lasted, and when its policies act. */
+static void add_step_time(struct line *line, const json_t *rollout)
+{
+	char lasted[SPAN_SIZE], at_most[SPAN_SIZE];
+	int64_t ms = json_int_or(rollout, "step_elapsed_ms", 0), most = evidence_step_term(rollout, "hold_at_most_ms");
+	if (ms < 1000 || most <= 0)
+		return;
+	clock_span((uint64_t)(ms - ms % 1000), lasted);
+	clock_span((uint64_t)most, at_most);
+	line_add(line, INK_DIM, ", %s of at most %s", lasted, at_most);
+}
+
 static void add_state(struct screen *screen, const json_t *rollout)
 {
 	int64_t step = json_int_or(rollout, "step", 0), steps = json_int_or(rollout, "steps", 0);
@@ -50,6 +62,8 @@ static void add_state(struct screen *screen, const json_t *rollout)
 	line_add(&line, rollout_ink(rollout), "%s", json_string_or(rollout, "state", "?"));
 	if (step > 0 && steps > 0)
 		line_add(&line, INK_PLAIN, ", step %lld of %lld", (long long)step, (long long)steps);
+	if (strcmp(json_string_or(rollout, "state", ""), "stepping") == 0)
+		add_step_time(&line, rollout);
 	if (json_bool_or(rollout, "emergency", false))
 		line_add(&line, INK_RED, ", emergency: one ready copy is enough");
 	if (json_bool_or(rollout, "fast_track", false))
@@ -168,7 +182,9 @@ static void add_metric_head(struct screen *screen, const json_t *rollout, const 
 		line = line_begin(screen);
 		line_add(&line, INK_PLAIN, "   ");
 	}
-	if (strcmp(stable, "-") == 0 && strcmp(candidate, "-") == 0)
+	if (evidence_effect(metric, evidence_asked(rollout, name)) == EFFECT_DISTANCE && !isnan(evidence_number(metric, "estimate")))
+		line_add(&line, INK_PLAIN, " apart by %.3g", evidence_number(metric, "estimate"));
+	else if (strcmp(stable, "-") == 0 && strcmp(candidate, "-") == 0)
 		line_add(&line, INK_PLAIN, " no value yet");
 	else
 		line_add(&line, INK_PLAIN, " %s %s %s", stable, screen->glyphs ? "\xe2\x86\x92" : "->", candidate);
@@ -213,7 +229,7 @@ static void add_metric_interval(struct screen *screen, const json_t *rollout, co
 		line_add(&line, INK_YELLOW, "    source: %s", trouble);
 		line_end(&line);
 	}
-	if (strcmp(estimate, "-") == 0 && !interval[0])
+	if (strcmp(estimate, "-") == 0)
 		return;
 	line = line_begin(screen);
 	line_add(&line, INK_DIM, "    %s %s", evidence_effect_name(effect), estimate);
@@ -249,6 +265,8 @@ static const char *event_words(const json_t *event, struct buf *space)
 {
 	const json_t *data = json_object_get(event, "data");
 	const char *kind = json_string_or(event, "kind", "");
+	if (strcmp(kind, "rollout.approved") == 0)
+		return "beforehand";
 	if (strcmp(kind, "rollout.waiting") == 0)
 		return json_string_or(data, "waits_for", "");
 	if (strcmp(kind, "rollout.created") != 0)

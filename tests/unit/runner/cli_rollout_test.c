@@ -91,6 +91,30 @@ static void the_page_of_one_that_has_ended_tells_why(void **state)
 	screen_done(&screen);
 }
 
+static void a_distance_an_approval_and_the_time_of_a_step_are_told(void **state)
+{
+	(void)state;
+	cleanup_json json_t *rollout = data("stepping"), *events = json_pack("[{s:s, s:s, s:{s:s}}]", "kind", "rollout.approved", "actor",
+									     "uid:0(root)", "data", "reason", "resumed by uid:0(root)");
+	struct screen screen;
+	json_object_set_new(rollout, "step_elapsed_ms", json_integer(73400));
+	json_object_set_new(json_object_get(rollout, "spec"), "hold_at_most_ms", json_integer(240000));
+	json_object_del(json_object_get(rollout, "spec"), "terms");
+	json_object_set_new(json_object_get(rollout, "spec"), "metrics",
+			    json_pack("[{s:s, s:s}]", "metric", "prediction_drift", "kind", "distribution"));
+	json_object_set_new(json_object_get(rollout, "verdict"), "metrics",
+			    json_pack("[{s:s, s:s, s:f, s:f, s:f, s:f}, {s:s, s:s, s:f, s:f}]", "metric", "prediction_drift", "verdict", "fine",
+				      "margin", 0.1, "estimate", 0.0318, "low", 0.0, "high", 0.0933, "metric", "error_rate", "verdict", "no_data",
+				      "low", -1.0, "high", 1.0));
+	screen_like(&screen, 0, false, false);
+	add_rollout_screen(&screen, rollout, events, NOW);
+	assert_non_null(strstr(screen.out.data, ", 1m13s of at most 4m00s\n"));
+	assert_non_null(strstr(screen.out.data, " apart by 0.0318, distance at most 0.1 (total variation)\n"));
+	assert_null(strstr(screen.out.data, "difference -")); /* no interval around nothing */
+	assert_non_null(strstr(screen.out.data, "  approved  beforehand (uid:0(root))\n"));
+	screen_done(&screen);
+}
+
 static void what_waits_for_a_person_is_shown_as_held(void **state)
 {
 	(void)state;
@@ -349,6 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_page_shows_weights_copies_evidence_and_decisions),
 		cmocka_unit_test(the_page_of_one_that_has_ended_tells_why),
+		cmocka_unit_test(a_distance_an_approval_and_the_time_of_a_step_are_told),
 		cmocka_unit_test(what_waits_for_a_person_is_shown_as_held),
 		cmocka_unit_test(empty_and_strange_answers_are_harmless),
 		cmocka_unit_test(a_strangers_text_cannot_command_the_terminal),
