@@ -303,7 +303,7 @@ static const char *shown(double value, const struct analysis_metric *metric, boo
 	if (metric->kind == METRIC_LATENCY && !is_difference)
 		snprintf(space, 32, "%.3g ms", value);
 	else
-		snprintf(space, 32, percent ? "%.3g%%" : "%.4g", percent ? 100 * value : value);
+		snprintf(space, 32, !percent ? "%.4g" : is_difference ? "%.3g points" : "%.3g%%", percent ? 100 * value : value);
 	return space;
 }
 

@@ -74,7 +74,10 @@ static int take_down(const char *state, struct error **err)
 			poll(NULL, 0, LOOK_AGAIN_MS);
 		}
 	}
-	printf("ended %zu\n", dirs.n);
+	if (dirs.n)
+		printf("ended %zu of what outlives the daemon (stages, copies of models, HAProxy)\n", dirs.n);
+	else
+		printf("nothing runs in %s\n", state);
 	return 0;
 }
 
