@@ -193,7 +193,7 @@ static void the_text_is_for_people(void **state)
 	assert_true(has(said.out, "error_rate: worse, since block "));
 	assert_true(has(said.out, "  test       rate_margin over 12 blocks: 10800 of stable, 1200 of the candidate\n"));
 	assert_true(has(said.out, "  arms       stable 1%, candidate 3%\n"));
-	assert_true(has(said.out, "  difference 2%, between "));
+	assert_true(has(said.out, "  difference 2 points, between "));
 	assert_true(has(said.out, "worse after 12 blocks, since block "));
 }
 
