@@ -48,7 +48,7 @@ static void add_step_time(struct line *line, const json_t *rollout)
 {
 	char lasted[SPAN_SIZE], at_most[SPAN_SIZE];
 	int64_t ms = json_int_or(rollout, "step_elapsed_ms", 0), most = evidence_step_term(rollout, "hold_at_most_ms");
-	if (ms < 1000 || most <= 0)
+	if (ms < 1000 || ms >= most)
 		return;
 	clock_span((uint64_t)(ms - ms % 1000), lasted);
 	clock_span((uint64_t)most, at_most);
