@@ -5,6 +5,7 @@
  * alpha 0.05. Worlds: flat; diurnal, the rate swinging between 0.1 and 1.9 of that; bursts that all instances share (gamma noise of CV 1, redrawn
  * every minute); bursts of each instance by itself (the same, drawn for each; of errors only, latencies, classes and scores stay flat there). The
  * last is not promised by tests that see only an arm's sums: their rows there show why the guard is the default, and fail nothing.
+ * More kernels: validity/kernels.c; the analysis that the daemon runs, and whole rollouts: validity/analysis.c, with one run for ANALYSIS_EVERY of these.
  * Exit status 1 if a rate that is promised to be at most alpha is above it with p < 0.001 (one row in a thousand by chance at exactly alpha). */
 #include "gates/stats/block2x2.h"
 #include "gates/stats/bounded_mean.h"
