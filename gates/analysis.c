@@ -29,6 +29,14 @@ bool analysis_is_routers(const struct analysis_metric *metric)
 	return !metric->source && (metric->kind == METRIC_RATE || metric->kind == METRIC_LATENCY);
 }
 
+/* What `default` means for a metric. The burst guard is made for a router's errors, of which a bad minute of one copy makes twice as many. Labels and
+ * orders that a source counts are many and no copy's doing: at rates of a fifth and more the guard would explain any difference as a burst. */
+static enum burst_guard_kind guard_of(const struct rollout_spec *spec, const struct analysis_metric *metric)
+{
+	bool outcomes = metric->source && (metric->kind == METRIC_RATE || metric->kind == METRIC_MEAN);
+	return spec->bursts == BURSTS_DEFAULT && outcomes ? BURSTS_TEMPERED : spec->bursts;
+}
+
 struct analysis *analysis_new(const struct rollout_spec *spec)
 {
 	struct analysis *analysis = xcalloc(1, sizeof(*analysis));
@@ -38,7 +46,8 @@ struct analysis *analysis_new(const struct rollout_spec *spec)
 	size_t deciding = 0;
 	for (size_t i = 0; i < spec->n_metrics; i++) {
 		struct metric_state *metric = &analysis->metrics[i];
-		metric->subject = (struct sequential_subject){&spec->metrics[i], analysis->alpha, analysis->alpha, spec->bursts};
+		metric->subject = (struct sequential_subject){&spec->metrics[i], analysis->alpha, analysis->alpha,
+								     guard_of(spec, &spec->metrics[i])};
 		metric->test = sequential_for(&spec->metrics[i]);
 		metric->state_size = metric->test->state_size(&metric->subject);
 		metric->state = xcalloc(1, metric->state_size);

@@ -105,14 +105,14 @@ void analysis_what_would_change(const struct analysis *analysis, size_t i, char 
 	if (now->verdict == VERDICT_FINE)
 		n = snprintf(ret, size, "fine already");
 	else if (isinf(fine))
-		n = snprintf(ret, size, "never fine at these rates");
+		n = snprintf(ret, size, "not fine within one minute at these rates");
 	else
 		n = snprintf(ret, size, "fine after about %s more %s of the candidate at these rates", about(fine, more),
 			     metric->subject.metric->source ? "observations" : "requests");
 	if (n < 0 || (size_t)n >= size)
 		return;
 	if (isinf(worse))
-		snprintf(ret + n, size - (size_t)n, "; no number of %s would make it worse", what_is_worst(metric->subject.metric));
+		snprintf(ret + n, size - (size_t)n, "; no number of %s within one minute would make it worse", what_is_worst(metric->subject.metric));
 	else
 		snprintf(ret + n, size - (size_t)n, "; worse after about %s more %s", about(worse, bad), what_is_worst(metric->subject.metric));
 }
