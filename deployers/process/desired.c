@@ -230,7 +230,8 @@ int desired_load(struct process *process, struct error **err)
 		return 0;
 	if (json_read(path, 1024 * 1024, &json, err) < 0)
 		return -1;
-	struct kept_desired kept = {.plan.generation = (uint64_t)json_int_or(json, "generation", 0), .plan.hurry = json_bool_or(json, "hurry", false)};
+	struct kept_desired kept = {.plan.generation = (uint64_t)json_int_or(json, "generation", 0),
+				    .plan.hurry = json_bool_or(json, "hurry", false)};
 	size_t i;
 	json_t *arm;
 	json_array_foreach(json_object_get(json, "arms"), i, arm)
