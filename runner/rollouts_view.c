@@ -68,6 +68,8 @@ static json_t *actual_json(const struct watched *watched)
 	set(json, "generation", json_integer((json_int_t)actual->generation));
 	set(json, "router_ok", json_boolean(actual->router_ok));
 	set(json, "message", outside_text(actual->message));
+	set(json, "preview_url", outside_text(actual->preview_url));
+	set(json, "preview_image", outside_text(actual->preview_image));
 	set(json, "arms", arms);
 	return json;
 }

@@ -23,7 +23,7 @@ json_t *rollouts_json(struct core *core, int64_t id, struct error **err);
 json_t *rollout_observations_json(struct core *core, int64_t id, int64_t after, int64_t limit, struct error **err);
 
 /* All targets: [{"name", "kind", "error" or null, "live": release or null, "previous": release or null, "generation", "rollout": id or null,
- *  "trouble" or null, "drift" or null, "actual": {"seen_ms", "generation", "router_ok", "message", "arms": [{"image", "version",
+ *  "trouble" or null, "drift" or null, "actual": {"seen_ms", "generation", "router_ok", "message", "preview_url" (""), "preview_image", "arms": [{"image", "version",
  *  "replicas", "ready", "weight_ppm", "failed", "message"}]} or null}] */
 json_t *targets_json(struct core *core, struct error **err);
 #endif

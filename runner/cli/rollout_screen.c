@@ -102,6 +102,19 @@ static void add_verification(struct screen *screen, const json_t *rollout)
 	line_end(&line);
 }
 
+/* Where people can look at the candidate before it has traffic. */
+static void add_preview(struct screen *screen, const json_t *rollout)
+{
+	const json_t *actual = json_object_get(rollout, "actual");
+	const char *url = json_string_or(actual, "preview_url", ""), *shown = json_string_or(actual, "preview_image", "");
+	if (!url[0] || !shown[0] || strcmp(shown, json_string_or(json_object_get(rollout, "candidate"), "image", "")) != 0)
+		return;
+	struct line line = line_begin(screen);
+	line_add(&line, INK_DIM, "preview:      ");
+	line_add(&line, INK_BLUE, "%s", url);
+	line_end(&line);
+}
+
 /* ---- the arms ---- */
 
 static const json_t *seen_arm(const json_t *rollout, const char *arm)
@@ -300,6 +313,7 @@ void add_rollout_screen(struct screen *screen, const json_t *rollout, const json
 	add_state(screen, rollout);
 	add_waits(screen, rollout);
 	add_verification(screen, rollout);
+	add_preview(screen, rollout);
 	add_arms(screen, rollout);
 	add_evidence(screen, rollout);
 	if (n)

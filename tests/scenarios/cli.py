@@ -17,7 +17,7 @@ def story(dir, penstock):
         check("Traceback" not in wrong.err and "Sanitizer" not in wrong.err, wrong)
     unknown = command(penstock, "shwo", status=2)
     contains(unknown.err, "show", "the suggestion")
-    contains(command(penstock, "--version").out, "penstock 0.1.0")
+    contains(command(penstock, "--version").out, "penstock 0.2.0")
 
     # Nobody there: 5, and what was tried.
     nobody = dir + "/nobody.sock"

@@ -423,7 +423,7 @@ static void health_and_metrics_answer(void **state)
 	assert_int_equal(got.status, 200);
 	assert_string_equal(got.type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
 	assert_non_null(strstr(got.body, "\npenstock_deliveries_stored_total{provider=\"github\"} 1\n"));
-	assert_non_null(strstr(got.body, "\npenstock_build_info{version=\"0.1.0\"} 1\n"));
+	assert_non_null(strstr(got.body, "\npenstock_build_info{version=\"0.2.0\"} 1\n"));
 	assert_string_equal(got.body + strlen(got.body) - 6, "# EOF\n");
 	desk_close(&desk);
 }

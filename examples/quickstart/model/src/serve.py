@@ -36,12 +36,16 @@ class Metrics:
             total += n
             lines.append(f'predict_seconds_bucket{{le="{edge}"}} {total}')
         lines += [f"predict_seconds_sum {self.sum:.6f}", f"predict_seconds_count {total}"]
-        lines.append("# TYPE prediction histogram")
+        # What `prediction_drift` and `score_distribution` read (docs/metric-sources.md of Penstock).
+        lines.append("# TYPE penstock_predictions counter")
+        for name, n in (("benign", sum(self.scores[:5])), ("malignant", sum(self.scores[5:]))):
+            lines.append(f'penstock_predictions_total{{class="{name}"}} {n}')
+        lines.append("# TYPE penstock_score histogram")
         seen = 0
         for i, n in enumerate(self.scores):
             seen += n
-            lines.append(f'prediction_bucket{{le="{(i + 1) / 10 if i < 9 else "+Inf"}"}} {seen}')
-        lines += [f"prediction_count {seen}", "# EOF", ""]
+            lines.append(f'penstock_score_bucket{{le="{(i + 1) / 10 if i < 9 else "+Inf"}"}} {seen}')
+        lines += [f"penstock_score_count {seen}", "# EOF", ""]
         return "\n".join(lines)
 
 
