@@ -2,6 +2,8 @@
 
 #include "base/alloc.h"
 
+#include <math.h>
+
 /* The state, version 2. Doubles are written with 17 digits (jansson's default) and read back to the same bits; all of them are finite. A test's state
  * is an array of its doubles without the zeroes at the end. A state of other sizes was stored by a program with other tests. */
 
@@ -14,7 +16,7 @@ static json_t *reals_to_json(const double *values, size_t n)
 {
 	json_t *json = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(json, json_real(values[i]));
+		json_array_append_new(json, isfinite(values[i]) ? json_real(values[i]) : json_null()); /* refused when read back */
 	return json;
 }
 
@@ -97,6 +99,8 @@ static int read_reals(const json_t *json, const char *key, double *ret, size_t l
 		if (!json_is_number(value))
 			return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected %zu numbers", key, most);
 		ret[i] = json_number_value(value);
+		if (!isfinite(ret[i]))
+			return error_set(err, ERROR_INVALID, 0, "key \"%s\": number %zu is not finite", key, i + 1);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "gates/analysis_priv.h"
 
 #include "gates/stats/holm.h"
+#include "gates/stats/stored.h"
 
 #include <math.h>
 
@@ -93,9 +94,9 @@ static void fill(const struct analysis *analysis, size_t i, const struct sequent
 		.log_e_any = reading->log_e_any,
 		.log_threshold_fine = log(1 / analysis->alpha),
 		.p_anytime = fmin(1, exp(-reading->log_e_worse)),
-		.n_stable = (uint64_t)reading->n_stable,
-		.n_candidate = (uint64_t)reading->n_candidate,
-		.step_n_candidate = (uint64_t)reading->step_n_candidate,
+		.n_stable = stored_count(reading->n_stable),
+		.n_candidate = stored_count(reading->n_candidate),
+		.step_n_candidate = stored_count(reading->step_n_candidate),
 		.blocks = metric->blocks,
 		.dispersion = reading->dispersion,
 	};

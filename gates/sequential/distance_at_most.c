@@ -6,6 +6,7 @@
  * decides: with enough requests it finds differences that nobody minds. */
 #include "gates/sequential/rows.h"
 #include "gates/stats/categorical.h"
+#include "gates/stats/stored.h"
 
 #include <math.h>
 
@@ -33,6 +34,11 @@ static bool is_psi(const struct sequential_subject *subject)
 	return subject->metric->distance == DISTANCE_PSI;
 }
 
+static size_t categories(const struct distances *d)
+{
+	return stored_places(d->n, MEASURE_CATEGORIES);
+}
+
 static bool takes(const struct analysis_metric *metric)
 {
 	(void)metric;
@@ -54,7 +60,7 @@ static struct drift_bounds bounds(const struct sequential_subject *subject, cons
 {
 	double share = d->share > 0 ? d->share : side->n_b / (side->n_a + side->n_b);
 	const struct drift_plan plan = {.share = fmin(fmax(share, 1e-6), 1 - 1e-6), .n_opt = SHARPEST_AT};
-	size_t n = (size_t)d->n;
+	size_t n = categories(d);
 	return is_psi(subject) ? psi_bounds(n, side->a, side->b, &plan, SMOOTHING, alpha) : tv_bounds(n, side->a, side->b, &plan, alpha);
 }
 
@@ -146,7 +152,7 @@ static void read_state(const struct sequential_subject *subject, const void *sta
 	const struct distances *d = state;
 	const struct distance_side *whole = &d->whole;
 	bool known = whole->n_a > 0 && whole->n_b > 0;
-	size_t n = (size_t)d->n;
+	size_t n = categories(d);
 	*ret = (struct sequential_reading){
 		.stable = (double)NAN,
 		.candidate = (double)NAN,
@@ -174,7 +180,7 @@ static void imagine_arm(const double *counts, double all, double n, struct measu
 	ret->n_counts = MEASURE_CATEGORIES;
 	for (size_t i = 0; i < MEASURE_CATEGORIES; i++) {
 		double exact = counts[i] / all * n + carried, whole = floor(exact + 1e-9);
-		ret->counts[i] = (uint64_t)whole;
+		ret->counts[i] = stored_count(whole);
 		ret->n += ret->counts[i];
 		carried = exact - whole;
 	}
@@ -191,15 +197,15 @@ static bool imagine(const struct sequential_subject *subject, const void *state,
 	imagine_arm(d->whole.a, d->whole.n_a, fmax(1, n * d->whole.n_a / d->whole.n_b), &space->measure.stable);
 	if (worst) {
 		size_t rarest = 0;
-		for (size_t i = 1; i < (size_t)d->n; i++)
+		for (size_t i = 1; i < categories(d); i++)
 			rarest = d->whole.a[i] < d->whole.a[rarest] ? i : rarest;
-		space->measure.candidate = (struct measure_arm){.n = (uint64_t)n, .n_counts = (unsigned)d->n};
-		space->measure.candidate.counts[rarest] = (uint64_t)n;
+		space->measure.candidate = (struct measure_arm){.n = stored_count(n), .n_counts = (unsigned)categories(d)};
+		space->measure.candidate.counts[rarest] = stored_count(n);
 	} else {
 		imagine_arm(d->whole.b, d->whole.n_b, n, &space->measure.candidate);
 	}
-	space->measure.stable.n_counts = space->measure.candidate.n_counts = (unsigned)d->n;
-	*ret = (struct sequential_block){.measure = &space->measure, .weight_ppm = (uint32_t)(d->share * 1e6)};
+	space->measure.stable.n_counts = space->measure.candidate.n_counts = (unsigned)categories(d);
+	*ret = (struct sequential_block){.measure = &space->measure, .weight_ppm = (uint32_t)stored_places(d->share * 1e6, 1000000)};
 	return true;
 }
 

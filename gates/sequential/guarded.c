@@ -1,6 +1,7 @@
 #include "gates/sequential/guarded.h"
 
 #include "gates/stats/rng.h"
+#include "gates/stats/stored.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -82,14 +83,14 @@ static double as_margin(struct guarded_block *block, struct boundary boundary, e
 /* The instance's place within this window: its own, a new one, or the last. */
 static size_t place_of(struct guarded_window *window, double name)
 {
-	size_t n = (size_t)window->n_instances;
+	size_t n = stored_places(window->n_instances, MEASURE_INSTANCES);
 	for (size_t i = 0; i < n; i++)
 		if (window->names[i] == name)
 			return i;
 	if (n == MEASURE_INSTANCES)
 		return n - 1;
 	window->names[n] = name;
-	window->n_instances++;
+	window->n_instances = (double)(n + 1);
 	return n;
 }
 
@@ -104,14 +105,15 @@ static size_t place(struct guarded_window *window, const struct guarded_arm *arm
 		window->n[at] += (double)arm->instances[i].n;
 		window->y[at] += (double)arm->instances[i].y;
 	}
-	return (size_t)window->n_instances;
+	return stored_places(window->n_instances, MEASURE_INSTANCES);
 }
 
 static size_t whole(const struct guarded_window *window, struct instance_counts ret[MEASURE_INSTANCES])
 {
-	for (size_t i = 0; i < (size_t)window->n_instances; i++)
-		ret[i] = (struct instance_counts){(uint64_t)window->n[i], (uint64_t)window->y[i]};
-	return (size_t)window->n_instances;
+	size_t n = stored_places(window->n_instances, MEASURE_INSTANCES);
+	for (size_t i = 0; i < n; i++)
+		ret[i] = (struct instance_counts){stored_count(window->n[i]), stored_count(window->y[i])};
+	return n;
 }
 
 static void higher(double *max, double now)

@@ -1,6 +1,7 @@
 #include "gates/sequential/latency.h"
 
 #include "gates/stats/quantile_band.h"
+#include "gates/stats/stored.h"
 
 #include <math.h>
 
@@ -26,7 +27,7 @@ double latency_arm_value(const struct latency_arm *arm, double q)
 	if (!(q > 0))
 		return arm->sum_us / 1000 / arm->n;
 	for (size_t i = 0; i < LATENCY_LADDER_BUCKETS; i++)
-		buckets[i] = (uint64_t)arm->buckets[i];
+		buckets[i] = stored_count(arm->buckets[i]);
 	return latency_ladder_quantile(buckets, q);
 }
 
@@ -52,10 +53,10 @@ void latency_arm_imagine(const struct latency_arm *arm, double n, bool worst, st
 	for (size_t i = 0; i < LATENCY_LADDER_BUCKETS && !worst; i++) {
 		/* Rounded so that the sum is right: what one bucket loses the next one gets. */
 		double exact = arm->buckets[i] / arm->n * n + carried, whole = floor(exact + 1e-9);
-		ret->latency_buckets[i] = (uint64_t)fmin(whole, 0x1p53);
+		ret->latency_buckets[i] = stored_count(whole);
 		carried = exact - whole;
 	}
 	if (worst)
-		ret->latency_buckets[LATENCY_LADDER_BUCKETS - 1] = (uint64_t)fmin(n, 0x1p53);
+		ret->latency_buckets[LATENCY_LADDER_BUCKETS - 1] = stored_count(n);
 	ret->completed = latency_ladder_total(ret->latency_buckets);
 }

@@ -1,5 +1,7 @@
 #include "gates/sequential/rates.h"
 
+#include "gates/stats/stored.h"
+
 #include <math.h>
 
 #define BELIEVED_AFTER 4.0
@@ -77,7 +79,7 @@ void rates_read(const struct rates *rates, const struct sequential_subject *subj
 
 static uint64_t whole(double n)
 {
-	return n >= 0x1p53 ? UINT64_C(1) << 53 : (uint64_t)llround(fmax(n, 0));
+	return stored_count(round(n));
 }
 
 static struct measure_arm imagined(double n, double rate)

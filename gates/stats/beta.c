@@ -47,7 +47,7 @@ static double fraction(double a, double b, double x)
 			d = 1 / (fabs(d) < tiny ? tiny : d);
 			value *= c * d;
 		}
-		if (fabs(value - before) <= 1e-16 * fabs(value))
+		if (!(fabs(value - before) > 1e-16 * fabs(value))) /* NAN ends it, too */
 			break;
 	}
 	return 1 / value;

@@ -31,6 +31,7 @@ static const double stakes[BURST_STAKES] = {0.1, 0.35, 0.7, 0.95};
 #define LEAST_CV2 0.01
 #define SEEN_FACTOR 1.5 /* windows and bursts do not begin together: two half bursts vary less than one */
 #define SPREAD 10 /* how much less noise the alternatives carry than the null: between power without noise (100) and caution (1) */
+#define MOST_SHAPE 1e9 /* no noise, as far as the grid can tell; larger ones take ever longer */
 #define FADE 0.8 /* a window */
 #define LEAST_WEIGHT 1e-9
 
@@ -119,6 +120,8 @@ static double noise_tail(double ratio, double shape_stable, double shape_candida
 {
 	if (isinf(ratio) || !(ratio > 0))
 		return 0;
+	shape_stable = fmin(shape_stable, MOST_SHAPE);
+	shape_candidate = fmin(shape_candidate, MOST_SHAPE);
 	double sum = shape_stable + ratio * shape_candidate, of_stable = shape_stable / sum, of_candidate = ratio * shape_candidate / sum;
 	return exp(null == NULL_NOT_WORSE ? log_incomplete_beta(shape_stable, shape_candidate, of_stable, of_candidate)
 					  : log_incomplete_beta(shape_candidate, shape_stable, of_candidate, of_stable));

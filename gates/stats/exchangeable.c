@@ -1,5 +1,7 @@
 #include "gates/stats/exchangeable.h"
 
+#include "gates/stats/stored.h"
+
 #include <math.h>
 
 static const double stakes[EXCHANGEABLE_STAKES] = {0.1, 0.2, 0.35, 0.5, 0.7, 0.9};
@@ -7,6 +9,15 @@ static const double stakes[EXCHANGEABLE_STAKES] = {0.1, 0.2, 0.35, 0.5, 0.7, 0.9
 static double uniform(struct rng *rng)
 {
 	return ((double)(rng_next(rng) >> 11) + 0.5) * 0x1p-53;
+}
+
+/* More draws than these are taken from the normal law, whose error is then far below the draws' own spread: a window's counts have no bound. */
+#define MOST_DRAWN 1000000
+
+static uint64_t normal_draw(struct rng *rng, double mean, double variance, double most)
+{
+	double z = sqrt(-2 * log(uniform(rng))) * cos(2 * M_PI * uniform(rng));
+	return stored_count(fmin(round(mean + sqrt(fmax(variance, 0)) * z), most));
 }
 
 uint64_t hypergeometric(struct rng *rng, uint64_t n, uint64_t y, uint64_t n_sample)
@@ -18,6 +29,10 @@ uint64_t hypergeometric(struct rng *rng, uint64_t n, uint64_t y, uint64_t n_samp
 	if (n_sample > n - n_sample && n - n_sample < y)
 		return y - hypergeometric(rng, n, y, n - n_sample);
 	uint64_t drawn = 0;
+	if (y > MOST_DRAWN) {
+		double share = (double)n_sample / (double)n, mean = (double)y * share;
+		return normal_draw(rng, mean, mean * (1 - share) * ((double)(n - y) / (double)(n - 1)), (double)y);
+	}
 	for (uint64_t i = 0; i < y; i++)
 		drawn += uniform(rng) * (double)(n - i) < (double)(n_sample - drawn);
 	return drawn;
@@ -30,6 +45,8 @@ static uint64_t binomial(struct rng *rng, uint64_t n, double p)
 		return 0;
 	if (p >= 1)
 		return n;
+	if ((double)n * p > MOST_DRAWN)
+		return normal_draw(rng, (double)n * p, (double)n * p * (1 - p), (double)n);
 	uint64_t drawn = 0;
 	double at = 0, scale = log1p(-p);
 	for (;;) {
@@ -78,7 +95,7 @@ static double mean_rank(const struct exchangeable *state, const struct instance_
 	uint64_t common = least_requests(candidate, n_candidate, least_requests(stable, n_stable, UINT64_MAX));
 	double flip = flip_probability(state, margin, null), sum = 0, judged = 0;
 	size_t k = 0;
-	rng_seed(&rng, seed + (uint64_t)state->blocks);
+	rng_seed(&rng, seed + stored_count(state->blocks));
 	for (size_t i = 0; i < n_stable && k < EXCHANGEABLE_INSTANCES; i++)
 		if (stable[i].n)
 			copies[k++] = thin(&rng, &stable[i], common, flip);

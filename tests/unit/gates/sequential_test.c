@@ -240,6 +240,46 @@ static void imagined_blocks_are_blocks(void **state)
 	}
 }
 
+/* A state that came back damaged or made up: numbers of every size at every place. */
+static double hostile(struct rng *rng, int round)
+{
+	static const double sizes[] = {-1e18, 1e18, -1, 0.5, 33, 1e308, -1e308, 0x1p53, -0.0, 5e-324, 31.5, 1e5, 64};
+	if (round < (int)ARRAY_SIZE(sizes))
+		return sizes[round];
+	double size = sizes[rng_next(rng) % ARRAY_SIZE(sizes)];
+	return rng_next(rng) % 2 ? size : (draw_uniform(rng) - 0.3) * pow(10, floor(draw_uniform(rng) * 20));
+}
+
+static void any_finite_state_is_harmless(void **state)
+{
+	(void)state;
+	EACH(subject)
+	{
+		const struct sequential_ops *test = sequential_for(subject.metric);
+		const struct world *world = &worlds[each / ARRAY_SIZE(guards)];
+		size_t size = test->state_size(&subject);
+		cleanup_free double *made_up = xcalloc(1, size);
+		static struct sequential_space space;
+		struct sequential_reading reading;
+		struct sequential_block block;
+		struct rng rng;
+		rng_seed(&rng, each);
+		for (int round = 0; round < 24; round++) {
+			for (size_t i = 0; i < size / sizeof(double); i++)
+				made_up[i] = hostile(&rng, round);
+			test->read(&subject, made_up, &reading);
+			for (uint64_t i = 0; i < 3; i++) {
+				feed(&subject, made_up, &rng, 40, world->a, world->b_near, 60, i);
+				test->read(&subject, made_up, &reading);
+				if (test->imagine(&subject, made_up, 50, i == 2, &space, &block))
+					assert_true(block.weight_ppm <= 1000000);
+				if (i == 1)
+					test->step(&subject, made_up);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +289,7 @@ int main(void)
 		cmocka_unit_test(on_the_boundary_neither_is_said_often),
 		cmocka_unit_test(gross_harm_and_clear_safety_are_found),
 		cmocka_unit_test(imagined_blocks_are_blocks),
+		cmocka_unit_test(any_finite_state_is_harmless),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
