@@ -74,6 +74,9 @@ uint32_t wanted_ppm(const struct turn *turn);
 /* How many copies of the candidate the state asks for, and how many must be ready before its weight may be raised. */
 unsigned wanted_copies(const struct turn *turn);
 unsigned needed_copies(const struct turn *turn);
+/* "its copy is ready", "all 2 copies are ready" */
+#define COPIES_SIZE 40
+const char *copies_are_ready(const struct rollout_spec *spec, char space[COPIES_SIZE]);
 /* ... needed in the step before: what it had and may not lose. */
 unsigned copies_before(const struct turn *turn);
 /* Cut between characters, and whatever is not UTF-8 replaced: it is to be stored as JSON. ret may be text. */

@@ -95,6 +95,14 @@ unsigned wanted_copies(const struct turn *turn)
 	abort();
 }
 
+const char *copies_are_ready(const struct rollout_spec *spec, char space[COPIES_SIZE])
+{
+	if (spec->replicas == 1)
+		return "its copy is ready";
+	snprintf(space, COPIES_SIZE, "all %u copies are ready", spec->replicas);
+	return space;
+}
+
 unsigned needed_copies(const struct turn *turn)
 {
 	return turn->next->emergency ? 1 : wanted_copies(turn);
@@ -141,13 +149,14 @@ static void begin_fast_track(struct turn *turn)
 /* The copies it begins with are ready. */
 static void begin(struct turn *turn)
 {
+	char copies[COPIES_SIZE];
 	const struct rollout_spec *spec = turn->in->spec;
 	const struct rollout *next = turn->next;
 	if (next->emergency)
 		enter(turn, ROLLOUT_PROMOTING, "operator", "promoted in an emergency: %u of %u copies ready", turn->candidate.ready, spec->replicas);
 	else if (!next->has_stable)
 		enter(turn, ROLLOUT_PROMOTING, "health",
-		      spec->replicas == 1 ? "first release: its copy is ready" : "first release: all %u copies are ready", spec->replicas);
+		      "first release: %s", copies_are_ready(spec, copies));
 	else if (next->fast_track)
 		begin_fast_track(turn);
 	else

@@ -11,8 +11,9 @@ static void ready(struct turn *turn)
 {
 	const struct rollout_spec *spec = turn->in->spec;
 	bool has_preview = turn->in->actual->preview_url[0] != '\0';
+	char copies[COPIES_SIZE];
 	if (!spec->verify_run && !spec->verify_approve) {
-		enter(turn, ROLLOUT_PROMOTING, "health", "all %u copies are ready; no verification was asked for", spec->replicas);
+		enter(turn, ROLLOUT_PROMOTING, "health", "%s; no verification was asked for", copies_are_ready(spec, copies));
 		return;
 	}
 	if (spec->verify_run && !has_preview) {
@@ -20,7 +21,7 @@ static void ready(struct turn *turn)
 			spec->target);
 		return;
 	}
-	enter(turn, ROLLOUT_VERIFYING, "health", "all %u copies are ready%s", spec->replicas,
+	enter(turn, ROLLOUT_VERIFYING, "health", "%s%s", copies_are_ready(spec, copies),
 	      has_preview ? ", to be shown on the preview address" : "");
 	turn->next->preview = has_preview;
 	turn->next->verified = !spec->verify_run;

@@ -8,7 +8,8 @@ static void leave(struct turn *turn, const char *decided_by, const char *why)
 
 static void ready(struct turn *turn)
 {
-	enter(turn, ROLLOUT_PROMOTING, "health", "all %u copies are ready", turn->in->spec->replicas);
+	char copies[COPIES_SIZE];
+	enter(turn, ROLLOUT_PROMOTING, "health", "%s", copies_are_ready(turn->in->spec, copies));
 }
 
 /* Never reached from ready(); a stored rollout that says otherwise goes on to the end. */
