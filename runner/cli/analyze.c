@@ -155,8 +155,8 @@ static bool set(struct analyze *analyze, int option, const char *text)
 {
 	switch (option) {
 	case 'a':
-		return (number(text, &analyze->spec.alpha) && analyze->spec.alpha > 0 && analyze->spec.alpha <= 0.5) ||
-		       complain("--alpha: expected a number above 0, at most 0.5", text);
+		return (number(text, &analyze->spec.alpha) && analyze->spec.alpha >= 1e-12 && analyze->spec.alpha <= 0.5) ||
+		       complain("--alpha: expected a number between 1e-12 and 0.5", text);
 	case 'B':
 		return set_bursts(analyze, text);
 	case 'e':

@@ -1,14 +1,18 @@
 #include "runner/cli/analyze_lines.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
+#include "runner/cli/screen.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
+#define MOST_DIGITS 6 /* of a quantile: latency_p999999 */
 #define MOST_SECONDS 31622400.0 /* a year */
 
 static const double whole = 9007199254740992.0; /* 2^53 */
+static const uint64_t most_counted = UINT64_C(1) << 53;
 
 /* ---- one line ---- */
 
@@ -44,6 +48,23 @@ static int kind_of(const json_t *arm, enum metric_kind *ret, struct error **err)
 		*ret = METRIC_RATE;
 	else
 		return error_set(err, ERROR_INVALID, 0, "expected \"n\" and \"y\", \"counts\", \"values\", \"n\" and \"sum\", \"ms\" or \"latency\"");
+	return 0;
+}
+
+/* What would be read past is told: each kind has its own keys, and values of one kind are told in one way. */
+static int know_arm(const json_t *arm, enum metric_kind kind, struct error **err)
+{
+	static const char *const keys[] = {"n", "y", "instances", "counts", "values", "sum", "ms", "latency"};
+	const char *main_key = kind == METRIC_RATE           ? "y"
+			       : kind == METRIC_DISTRIBUTION ? "counts"
+			       : kind == METRIC_LATENCY      ? (has(arm, "ms") ? "ms" : "latency")
+							     : (has(arm, "values") ? "values" : "sum");
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		bool with_n = strcmp(keys[i], "n") == 0 && (kind == METRIC_RATE || strcmp(main_key, "sum") == 0);
+		bool of_rate = strcmp(keys[i], "instances") == 0 && kind == METRIC_RATE;
+		if (has(arm, keys[i]) && !with_n && !of_rate && strcmp(keys[i], main_key) != 0)
+			return error_set(err, ERROR_INVALID, 0, "\"%s\" beside \"%s\": only one of them can be counted", keys[i], main_key);
+	}
 	return 0;
 }
 
@@ -93,8 +114,12 @@ static int read_latencies(const json_t *arm, struct arm_counts *ret, struct erro
 		if (number_at(row, 0, "latency", 0, LATENCY_LADDER_BUCKETS - 1, &rung, err) < 0 ||
 		    number_at(row, 1, "latency", 0, whole / 256, &n, err) < 0)
 			return -1;
+		if (rung != floor(rung) || n != floor(n))
+			return error_set(err, ERROR_INVALID, 0, "\"latency\": row %zu: expected whole numbers", i + 1);
 		ret->latency_buckets[(size_t)rung] += (uint64_t)n;
 		ret->completed += (uint64_t)n;
+		if (ret->completed > most_counted)
+			return error_set(err, ERROR_INVALID, 0, "\"latency\": more than 2^53 requests");
 	}
 	return 0;
 }
@@ -113,6 +138,8 @@ static int read_arms(const json_t *json, const struct analysis_metric *metric, s
 		if (know_keys(arm, known, names[i], err) < 0)
 			return -1;
 		if (kind_of(arm, &kind, err) < 0)
+			return error_context(err, "%s", names[i]);
+		if (know_arm(arm, kind, err) < 0)
 			return error_context(err, "%s", names[i]);
 		if (kind != metric->kind)
 			return error_set(err, ERROR_INVALID, 0, "%s: a %s, but metric \"%s\" is a %s", names[i], metric_kind_name(kind),
@@ -149,6 +176,17 @@ static int read_beside(const json_t *json, struct analyze_line *ret, struct erro
 	return 0;
 }
 
+static bool is_printable(const char *text)
+{
+	uint32_t c;
+	for (size_t n, left = strlen(text); left; text += n, left -= n) {
+		n = utf8_decode(text, left, &c);
+		if (!n || utf8_is_unprintable(c))
+			return false;
+	}
+	return true;
+}
+
 static int parse(const char *line, size_t len, json_t **ret, const char **ret_metric, struct error **err)
 {
 	if (json_parse(line, len, ret, err) < 0)
@@ -159,6 +197,8 @@ static int parse(const char *line, size_t len, json_t **ret, const char **ret_me
 		return -1;
 	if (!**ret_metric || strlen(*ret_metric) > 200)
 		return error_set(err, ERROR_INVALID, 0, "key \"metric\": expected a name of at most 200 bytes");
+	if (!is_printable(*ret_metric))
+		return error_set(err, ERROR_INVALID, 0, "key \"metric\": a name with characters that cannot be printed");
 	for (int i = 0; i < 2; i++)
 		if (!json_is_object(json_object_get(*ret, i ? "candidate" : "stable")))
 			return error_set(err, ERROR_INVALID, 0, "key \"%s\": expected an object", i ? "candidate" : "stable");
@@ -195,16 +235,22 @@ static bool is_blank(const char *line, size_t len)
 	return true;
 }
 
-/* The quantile that a name like latency_p99 or latency_p999 tells; else the 99th. */
-static double quantile_of(const char *name)
+/* The quantile that a name like latency_p99 or latency_p999 tells (two digits are hundredths, three thousandths); the 99th for names that tell
+ * none, and an error for those that tell one that there is not: p0, p100, or nines beyond what a number can hold. */
+static int quantile_of(const char *name, double *ret, struct error **err)
 {
 	const char *digits = strstr(name, "_p");
+	size_t n = digits ? strspn(digits + 2, "0123456789") : 0;
 	double q = 0, unit = 0.1;
-	if (!digits || !digits[2])
-		return 0.99;
-	for (digits += 2; *digits >= '0' && *digits <= '9'; digits++, unit /= 10)
-		q += (*digits - '0') * unit;
-	return *digits || !(q > 0) ? 0.99 : q;
+	*ret = 0.99;
+	if (!n || digits[2 + n])
+		return 0;
+	for (size_t i = 0; i < n; i++, unit /= 10)
+		q += (digits[2 + i] - '0') * unit;
+	if (strcmp(digits + 2, "100") == 0 || n > MOST_DIGITS || !(q > 0 && q < 1))
+		return error_set(err, ERROR_INVALID, 0, "\"%s\" names no quantile: expected one like latency_p50, latency_p99 or latency_p999", name);
+	*ret = q;
+	return 0;
 }
 
 static int know_metric(const json_t *json, const char *name, struct arena *arena, struct rollout_spec *spec, bool named[ROLLOUT_MAX_METRICS],
@@ -218,8 +264,11 @@ static int know_metric(const json_t *json, const char *name, struct arena *arena
 		*ret = i;
 		return 0;
 	}
+	double quantile = 0;
 	if (kind_of(json_object_get(json, "stable"), &kind, err) < 0)
 		return error_context(err, "stable");
+	if (kind == METRIC_LATENCY && quantile_of(name, &quantile, err) < 0)
+		return -1;
 	if (i == spec->n_metrics) {
 		spec->metrics[spec->n_metrics++] =
 			(struct analysis_metric){.metric = arena_strdup(arena, name), .at_most = 0.1, .low = 0, .high = 1, .margin = 0};
@@ -229,7 +278,7 @@ static int know_metric(const json_t *json, const char *name, struct arena *arena
 	metric->versus_stable = true;
 	metric->source = kind == METRIC_LATENCY ? NULL : "recorded";
 	if (kind == METRIC_LATENCY) {
-		metric->quantile = quantile_of(name);
+		metric->quantile = quantile;
 		metric->ratio = metric->ratio > 0 ? metric->ratio : 1.2;
 	}
 	named[i] = true;
@@ -237,8 +286,32 @@ static int know_metric(const json_t *json, const char *name, struct arena *arena
 	return 0;
 }
 
-static int check_line(const char *line, size_t len, struct arena *arena, struct rollout_spec *spec, bool *named, bool *ret_instances,
-		      struct error **err)
+/* A share of nothing or of everything, as the split counts it in millionths, leaves an arm without requests. */
+static int check_weight(const struct analyze_line *line, uint64_t stable, uint64_t candidate, struct error **err)
+{
+	if (line->weight < 0)
+		return 0;
+	long long ppm = llround(line->weight * 1e6);
+	if ((ppm <= 0 && candidate) || (ppm >= 1000000 && stable))
+		return error_set(err, ERROR_INVALID, 0, "\"weight\": %g, but the %s has requests", line->weight, ppm <= 0 ? "candidate" : "stable arm");
+	return 0;
+}
+
+/* The formulas hold whole numbers exactly up to 2^53: what a metric's lines add up to must stay below. */
+static int add_up(const struct analyze_line *line, const char *metric, uint64_t counted[ROLLOUT_MAX_METRICS], struct error **err)
+{
+	uint64_t stable = line->measure.stable.n + line->block.stable.completed;
+	uint64_t candidate = line->measure.candidate.n + line->block.candidate.completed;
+	if (check_weight(line, stable, candidate, err) < 0)
+		return -1;
+	if (stable + candidate > most_counted - counted[line->metric])
+		return error_set(err, ERROR_INVALID, 0, "with this line the counts of metric \"%s\" add up beyond 2^53", metric);
+	counted[line->metric] += stable + candidate;
+	return 0;
+}
+
+static int check_line(const char *line, size_t len, struct arena *arena, struct rollout_spec *spec, bool *named,
+		      uint64_t counted[ROLLOUT_MAX_METRICS], bool *ret_instances, struct error **err)
 {
 	struct analyze_line checked = {0};
 	cleanup_json json_t *json = NULL;
@@ -251,8 +324,10 @@ static int check_line(const char *line, size_t len, struct arena *arena, struct 
 	struct rollout_spec alone = {.alpha = 0.05, .n_metrics = 1, .bursts = BURSTS_NONE};
 	alone.metrics[0] = spec->metrics[checked.metric];
 	CLEANUP(analysis_free) struct analysis *trial = analysis_new(&alone);
-	return alone.metrics[0].kind == METRIC_LATENCY ? analysis_latency(trial, 0, &checked.block, err)
-						       : analysis_measure(trial, 0, &checked.measure, err);
+	if ((alone.metrics[0].kind == METRIC_LATENCY ? analysis_latency(trial, 0, &checked.block, err)
+						     : analysis_measure(trial, 0, &checked.measure, err)) < 0)
+		return -1;
+	return add_up(&checked, name, counted, err);
 }
 
 size_t analyze_check(const char *file, const char *text, size_t len, struct arena *arena, struct rollout_spec *spec, bool named[ROLLOUT_MAX_METRICS],
@@ -260,13 +335,16 @@ size_t analyze_check(const char *file, const char *text, size_t len, struct aren
 {
 	const char *at = text, *end = text + len, *line;
 	size_t number = 0, wrong = 0, line_len;
+	uint64_t counted[ROLLOUT_MAX_METRICS] = {0};
 	while (next_line(&at, end, &line, &line_len)) {
 		cleanup_error struct error *err = NULL;
 		number++;
-		if (is_blank(line, line_len) || check_line(line, line_len, arena, spec, named, ret_instances, &err) == 0)
+		if (is_blank(line, line_len) || check_line(line, line_len, arena, spec, named, counted, ret_instances, &err) == 0)
 			continue;
 		wrong++;
-		buf_addf(mistakes, "%s:%zu: %s\n", file, number, error_message(err));
+		buf_addf(mistakes, "%s:%zu: ", file, number);
+		screen_add_safe(mistakes, error_message(err), 0); /* it may quote the file */
+		buf_adds(mistakes, "\n");
 	}
 	return wrong;
 }

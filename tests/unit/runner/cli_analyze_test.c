@@ -156,6 +156,45 @@ static void bad_lines_are_all_told_and_nothing_is_counted(void **state)
 				      "penstock analyze: 9 bad lines; nothing was counted\n");
 }
 
+#define LINE(name, stable, candidate) "{\"metric\": \"" name "\", \"stable\": " stable ", \"candidate\": " candidate "}\n"
+#define BIG "{\"n\": 4503599627370496, \"y\": 0}"
+
+/* Nothing is read past in silence, and nothing of the file moves the terminal. */
+static void what_would_be_ignored_is_told(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{LINE("c", "{\"counts\": [1, 2], \"n\": 3}", "{\"counts\": [1, 2]}"), "1: stable: \"n\" beside \"counts\": only one"},
+		{LINE("c", "{\"counts\": [1, 2]}", "{\"counts\": [1, 2], \"y\": 3}"), "1: candidate: \"y\" beside \"counts\": only one"},
+		{LINE("m", "{\"values\": [1], \"n\": 1}", "{\"values\": [1]}"), "1: stable: \"n\" beside \"values\""},
+		{LINE("m", "{\"values\": [1], \"sum\": 1}", "{\"values\": [1]}"), "1: stable: \"sum\" beside \"values\""},
+		{LINE("m", "{\"n\": 1, \"sum\": 1, \"y\": 1}", "{\"values\": [1]}"), "1: stable: \"y\" beside \"sum\""},
+		{LINE("l", "{\"ms\": [1], \"y\": 1}", "{\"ms\": [1]}"), "1: stable: \"y\" beside \"ms\""},
+		{LINE("l", "{\"ms\": [1], \"latency\": [[3, 1]]}", "{\"ms\": [1]}"), "1: stable: \"latency\" beside \"ms\""},
+		{LINE("l", "{\"latency\": [[3, 1.5]]}", "{\"ms\": [1]}"), "1: stable: \"latency\": row 1: expected whole numbers"},
+		{LINE("l", "{\"latency\": [[3, 1], [2.5, 1]]}", "{\"ms\": [1]}"), "1: stable: \"latency\": row 2: expected whole numbers"},
+		{LINE("latency_p100", "{\"ms\": [1]}", "{\"ms\": [1]}"), "1: \"latency_p100\" names no quantile"},
+		{LINE("latency_p0", "{\"ms\": [1]}", "{\"ms\": [1]}"), "1: \"latency_p0\" names no quantile"},
+		{LINE("latency_p99999999999999999999", "{\"ms\": [1]}", "{\"ms\": [1]}"), "99\" names no quantile"},
+		{LINE("e\\u001b[2J", "{\"n\": 1, \"y\": 0}", "{\"n\": 1, \"y\": 0}"), "1: key \"metric\": a name with characters that"},
+		{LINE("e", "{\"n\": 1, \"y\": 0, \"\\u001b[2J\": 0}", "{\"n\": 1, \"y\": 0}"), "1: stable: unknown key \"?[2J\""},
+		{"{\"metric\": \"e\", \"weight\": 0, \"stable\": {\"n\": 9, \"y\": 0}, \"candidate\": {\"n\": 1, \"y\": 0}}\n",
+		 "1: \"weight\": 0, but the candidate has requests"},
+		{"{\"metric\": \"e\", \"weight\": 1e-9, \"stable\": {\"n\": 9, \"y\": 0}, \"candidate\": {\"n\": 1, \"y\": 0}}\n",
+		 "1: \"weight\": 1e-09, but the candidate has requests"},
+		{"{\"metric\": \"e\", \"weight\": 1, \"stable\": {\"n\": 9, \"y\": 0}, \"candidate\": {\"n\": 1, \"y\": 0}}\n",
+		 "1: \"weight\": 1, but the stable arm has requests"},
+		{LINE("e", BIG, "{\"n\": 1, \"y\": 0}") LINE("e", BIG, "{\"n\": 1, \"y\": 0}"),
+		 "counts.jsonl:2: with this line the counts of metric \"e\" add up beyond 2^53"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_said struct said said = analyze(*state, cases[i].text, "");
+		if (said.status != 2 || !has(said.err, cases[i].message) || has(said.err, "\x1b") || said.out[0])
+			fail_msg("case %zu: exit status %d: %s", i, said.status, said.err);
+	}
+}
+
 static void slips_of_the_pen_are_told(void **state)
 {
 	static const char one[] = RATE("{\"n\": 9, \"y\": 1}", "{\"n\": 1, \"y\": 0}");
@@ -164,7 +203,8 @@ static void slips_of_the_pen_are_told(void **state)
 	} cases[] = {
 		{one, " --margin eror_rate=1%", "counts.jsonl has no line of metric \"eror_rate\""},
 		{"\n", "", "counts.jsonl has no blocks"},
-		{one, " --alpha 0.6", "--alpha: expected a number above 0, at most 0.5: \"0.6\""},
+		{one, " --alpha 0.6", "--alpha: expected a number between 1e-12 and 0.5: \"0.6\""},
+		{one, " --alpha 1e-13", "--alpha: expected a number between 1e-12 and 0.5: \"1e-13\""},
 		{one, " --margin error_rate", "--margin: expected NAME=0.5%: \"error_rate\""},
 		{one, " --ratio error_rate=0.9", "--ratio: expected NAME=1.2, at least 1: \"error_rate=0.9\""},
 		{one, " --bursts some", "--bursts: expected none, default, exchangeable or tempered: \"some\""},
@@ -230,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_rate_without_a_margin_is_tested_for_equality, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(bounds_come_from_options, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(bad_lines_are_all_told_and_nothing_is_counted, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(what_would_be_ignored_is_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(slips_of_the_pen_are_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_text_is_for_people, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_split_steps_and_copies_are_taken_in, fixture_setup, fixture_teardown),
