@@ -321,6 +321,55 @@ static void a_state_of_another_rollout_is_refused(void **state)
 	assert_error(err3, ERROR_UNSUPPORTED, "analysis state: of version 0; this program reads version 2: replay the observations");
 }
 
+static json_t *with_number(const struct analysis *analysis, size_t metric, size_t n, json_t *number)
+{
+	json_t *json = analysis_to_json(analysis), *states = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append(states, number);
+	json_object_set_new(json_array_get(json_object_get(json, "metrics"), metric), "state", states);
+	json_decref(number);
+	return json;
+}
+
+static void a_damaged_state_is_refused_or_harmless(void **state)
+{
+	(void)state;
+	static const double numbers[] = {-1e18, 1e18, 1e308, -1e308, 33, -0.5, 0x1p53};
+	struct rollout_spec spec = spec_of(0.01);
+	CLEANUP(analysis_free) struct analysis *analysis = analysis_new(&spec);
+	cleanup_json json_t *fresh = analysis_to_json(analysis);
+	size_t size = (size_t)json_int_or(json_array_get(json_object_get(fresh, "metrics"), 0), "size", 0);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		cleanup_json json_t *json = with_number(analysis, 0, size, json_real(numbers[i])), *stored = NULL;
+		cleanup_error struct error *err = NULL;
+		struct analysis *damaged = NULL;
+		struct analysis_verdict verdict;
+		char change[300];
+		struct world w;
+		assert_ok(analysis_from_json(&spec, json, &damaged, &err), err);
+		seed(&w, i);
+		for (int k = 0; k < 3; k++) {
+			struct analysis_block block = draw(&w, 700, 50000, 0.013, 0.015);
+			add(damaged, &block);
+		}
+		analysis_step(damaged, 1);
+		analysis_verdict(damaged, &verdict);
+		analysis_what_would_change(damaged, 0, change, sizeof(change));
+		stored = analysis_to_json(damaged);
+		assert_int_equal(json_array_size(json_object_get(stored, "metrics")), spec.n_metrics);
+		analysis_free(damaged);
+	}
+	/* What is not finite is stored as null, and refused. */
+	cleanup_json json_t *json = with_number(analysis, 0, 3, json_null());
+	cleanup_error struct error *err = NULL, *err2 = NULL;
+	struct analysis *ret = NULL;
+	assert_int_equal(analysis_from_json(&spec, json, &ret, &err), -1);
+	assert_int_equal(error_code_of(err), ERROR_INVALID);
+	assert_non_null(strstr(error_message(err), "key \"state\": expected"));
+	json_t *parsed = NULL;
+	assert_int_equal(json_parse("[1e999]", 7, &parsed, &err2), -1);
+}
+
 static void absurd_blocks_are_refused_and_change_nothing(void **state)
 {
 	(void)state;
@@ -755,6 +804,7 @@ int main(void)
 		cmocka_unit_test(evidence_comes_as_fast_as_planned),
 		cmocka_unit_test(a_resumed_analysis_continues_bit_for_bit),
 		cmocka_unit_test(a_state_of_another_rollout_is_refused),
+		cmocka_unit_test(a_damaged_state_is_refused_or_harmless),
 		cmocka_unit_test(absurd_blocks_are_refused_and_change_nothing),
 		cmocka_unit_test(silence_is_no_verdict),
 		cmocka_unit_test(verdicts_explain_themselves),
