@@ -95,7 +95,9 @@ void analysis_source(struct analysis *analysis, size_t metric, bool no_data, con
 
 static void feed(struct analysis *analysis, struct metric_state *metric, struct sequential_block *block)
 {
-	block->number = ++analysis->blocks;
+	/* What is drawn at random must differ from rollout to rollout, or a proof that averages over it says nothing of the one stream that all of
+	 * them would share; and it must be the same in a replay. The moment at which counting began is both, and no outcome has a say in it. */
+	block->number = (uint64_t)analysis->began_ms * UINT64_C(0x9e3779b97f4a7c15) + ++analysis->blocks;
 	metric->blocks++;
 	metric->test->add(&metric->subject, metric->state, block);
 }
@@ -125,6 +127,8 @@ int analysis_add(struct analysis *analysis, const struct analysis_block *block, 
 {
 	if (analysis_check_block(block, err) < 0)
 		return -1;
+	if (!analysis->began_ms)
+		analysis->began_ms = block->from_ms;
 	check_split(analysis, block);
 	analysis->weight_ppm = block->weight_ppm;
 	if (!block->stable.completed && !block->candidate.completed)

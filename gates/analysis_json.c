@@ -65,6 +65,7 @@ json_t *analysis_to_json(const struct analysis *analysis)
 	json_object_set_new(json, "version", json_integer(2));
 	json_object_set_new(json, "step", count(analysis->step));
 	json_object_set_new(json, "blocks", count(analysis->blocks));
+	json_object_set_new(json, "began_ms", json_integer((json_int_t)analysis->began_ms));
 	json_object_set_new(json, "provider_answers", json_boolean(analysis->provider_answers));
 	json_object_set_new(json, "split_broken", json_boolean(analysis->split_broken));
 	json_object_set_new(json, "weight_ppm", count(analysis->weight_ppm));
@@ -176,6 +177,7 @@ int analysis_from_json(const struct rollout_spec *spec, const json_t *json, stru
 		return error_context(err, "analysis state");
 	analysis->step = (unsigned)step;
 	analysis->weight_ppm = weight > 1000000 ? 0 : (uint32_t)weight;
+	analysis->began_ms = json_int_or(json, "began_ms", 0);
 	analysis->provider_answers = json_bool_or(json, "provider_answers", true);
 	analysis->split_broken = json_bool_or(json, "split_broken", false);
 	*ret = STEAL(analysis);

@@ -28,7 +28,8 @@ struct analysis {
 	const struct rollout_spec *spec;
 	double alpha;
 	unsigned step;
-	uint64_t blocks; /* of all metrics: the seed of what is drawn */
+	uint64_t blocks;  /* of all metrics; with began_ms the seed of what is drawn */
+	int64_t began_ms; /* from_ms of the first block of the router's; 0: none yet */
 	bool provider_answers;
 	bool split_broken;                    /* since the check fired */
 	uint32_t weight_ppm;                  /* the router's last block's, for the measures of sources; 0: not known */

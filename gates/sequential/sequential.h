@@ -30,7 +30,7 @@ struct sequential_block {
 	const struct arm_counts *stable, *candidate; /* LATENCY */
 	double span_ms;                              /* how long was counted; bursts are thought to be as long as BURST_WINDOW_MS */
 	uint32_t weight_ppm;                         /* the candidate's share, if known */
-	uint64_t number;                             /* of the block within the rollout: the seed of what is drawn at random */
+	uint64_t number;                             /* of the block, and unlike those of other rollouts: the seed of what is drawn at random */
 };
 
 struct sequential_reading {

@@ -100,6 +100,7 @@ struct source {
 	size_t n_stable;
 	uint32_t weight_ppm;
 	int number, offset;
+	int64_t began_ms;
 	double load;
 	double noise[NOISY_INSTANCES + 1]; /* the last: the candidate's */
 };
@@ -174,6 +175,7 @@ static void begin(struct source *source, uint64_t seed)
 {
 	rng_seed(&source->rng, seed);
 	source->number = 0;
+	source->began_ms = 1764000000000 + (int64_t)(seed * 977); /* no two rollouts begin at the same moment */
 	source->offset = source->world->straddling ? 1 + (int)rng_below(&source->rng, BLOCKS_A_MINUTE - 1) : 0;
 	draw_noise_of_copies(source);
 }
@@ -183,7 +185,9 @@ static void send(struct source *source, struct analysis_block *block)
 {
 	uint64_t all = REQUESTS * (source->n_stable + 1), n_b = draw_binomial(&source->rng, all, source->weight_ppm / 1e6), n_a = all - n_b;
 	*block = (struct analysis_block){
-		.weight_ppm = source->weight_ppm, .from_ms = (int64_t)source->number * BLOCK_MS, .to_ms = (int64_t)(source->number + 1) * BLOCK_MS};
+		.weight_ppm = source->weight_ppm,
+		.from_ms = source->began_ms + (int64_t)source->number * BLOCK_MS,
+		.to_ms = source->began_ms + (int64_t)(source->number + 1) * BLOCK_MS};
 	block->stable.assigned = block->stable.completed = n_a;
 	block->stable.n_instances = (unsigned)source->n_stable;
 	for (size_t i = 0; i < source->n_stable; i++) {
